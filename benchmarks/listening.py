@@ -13,14 +13,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from benchmarks.machine import described
-from gated.data.manifest import BadRows
+from gated.core import native
+from gated.data.bad_rows import BadRows
 from gated.errors import DataError
-from gated.tasks.speech import SpeechRecogniser
 from gated.tasks.speech.audio import blocks_of
 from gated.tasks.speech.manifest import read_manifest
+from gated.tasks.speech.transcriber import load
 
 PIECE = 0.05
 """Seconds that are heard at once."""
@@ -33,18 +33,18 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--every", type=int, default=1, help="hear every so-manieth recording")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    native.set_threads(1)
     print(json.dumps(described(1)), flush=True)
-    recogniser = SpeechRecogniser.load(arguments.run)
+    transcriber = load(arguments.run)
     pieces: list[float] = []
     late: list[float] = []
     sound = 0.0
-    rows = read_manifest(arguments.manifest, recogniser.config, BadRows(skip=True))[
+    rows = read_manifest(arguments.manifest, transcriber.config, BadRows(skip=True))[
         :: arguments.every
     ]
     for row in rows:
         rate, blocks = blocks_of(row.path, PIECE)
-        listener, heard = recogniser.listener(rate), 0.0
+        listener, heard = transcriber.listener(rate), 0.0
         for block in blocks:
             started = time.perf_counter()
             words = listener.hear(block)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.machine import described
-from gated.data.manifest import BadRows
+from gated.data.bad_rows import BadRows
 from gated.data.split_by_text import split_by_text
 from gated.report.drawing import BLUE, MUTED, new_figure, style
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining

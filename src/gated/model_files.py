@@ -32,6 +32,8 @@ Arrays = dict[str, NDArray[Any]]
 
 MODEL_FORMAT = "gated-model"
 MODEL_VERSION = 2
+UNTRAINED = "untrained"
+"""Directory, in that of a run, of the model as it is before its training, until that has ended."""
 FILE_NAME = "model.json"
 WEIGHTS = "weights.safetensors"
 
@@ -104,11 +106,7 @@ def load_model(directory: Path, task: str | None = None) -> tuple[Arrays, dict[s
             another task.
     """
     document = _model_document(directory)
-    description = document["description"]
-    if task not in (None, description.get("task")):
-        raise ModelFileError(
-            f"{directory} holds a model of the task {description.get('task')!r}, not of {task!r}."
-        )
+    description = _of_task(directory, document, task)
     path, data = _file_of(directory, document, WEIGHTS)
     arrays = _widened(path, _arrays(path, data), description.get("stored"))
     _check_finite(path, arrays)
@@ -262,9 +260,18 @@ def _file_of(directory: Path, document: dict[str, Any], name: str) -> tuple[Path
     return path, data
 
 
-def load_description(directory: Path) -> dict[str, Any]:
+def load_description(directory: Path, task: str | None = None) -> dict[str, Any]:
     """Read the description that `save_model` wrote, without the weights; raises as `load_model`."""
-    description: dict[str, Any] = _model_document(directory)["description"]
+    return _of_task(directory, _model_document(directory), task)
+
+
+def _of_task(directory: Path, document: Mapping[str, Any], task: str | None) -> dict[str, Any]:
+    """Return the description of a document, of a task if one is given."""
+    description: dict[str, Any] = document["description"]
+    if task not in (None, description.get("task")):
+        raise ModelFileError(
+            f"{directory} holds a model of the task {description.get('task')!r}, not of {task!r}."
+        )
     return description
 
 

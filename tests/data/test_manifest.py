@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gated.data.manifest import BadRows, read_rows
+from gated.data.bad_rows import BadRows
+from gated.data.manifest import read_rows
 from gated.errors import DataError
 
 KNOWN = ("path", "text", "speed")

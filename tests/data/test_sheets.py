@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 from tests.sheets import write_ods, write_xlsx
 
-from gated.data.manifest import BadRows, read_rows
+from gated.data.bad_rows import BadRows
+from gated.data.manifest import read_rows
 from gated.data.raw_table import open_table
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.classify.config import SourceOptions

@@ -192,7 +192,8 @@ def test_questions_open_the_explorer_at_the_place_that_answers_them(
             for link in pages[SITE / language / "questions.html"].links
             if link.startswith("../explorer/index.html#")
         ]
-        assert len(views) == 12
+        source = SITE.parents[1] / "docs" / language / "questions.md"
+        assert len(views) == source.read_text("utf-8").count("](explorer.md#") == 16
         assert all(view.endswith(f"&language={language}") for view in views)
 
 
@@ -201,6 +202,7 @@ def test_questions_open_the_explorer_at_the_place_that_answers_them(
     [
         ("en", "light", 1280, "index"),
         ("en", "dark", 390, "questions"),
+        ("en", "dark", 390, "explorer"),
         ("zh", "light", 1280, "lstm"),
         ("en", "dark", 1280, "reference/stream"),
     ],

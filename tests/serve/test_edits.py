@@ -317,7 +317,7 @@ def test_edits_of_a_link_that_cannot_be_are_told_of(
     )
     settle(page)
     (told,) = page.locator("#notices p").all_inner_texts()
-    assert told.startswith("There is no changed number “lstm/bias/forget_gate/3/2;lstm/bias/door")
+    assert told.startswith("Changed numbers: there is no “lstm/bias/forget_gate/3/2;lstm/bias/door")
     assert told.endswith("The page shows: lstm/bias/forget_gate/3/2.")
     assert "network/bias/gate/unit/number" in told
     page.get_by_role("button", name="GRU", exact=True).click()

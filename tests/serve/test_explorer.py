@@ -312,20 +312,20 @@ def test_a_link_says_what_there_is_not(
     page = opened(address + link)
     told = "\n".join(notices(page))
     for words in (
-        "There is no network “foo”. Possible: rnn, gru, lstm. The page shows: lstm.",
-        "There is no unit “200”. Possible: 0 – 79. The page shows: 79.",
-        "There is no step “99”. Possible: 0 – 4. The page shows: 4.",
-        "There is no gate “door”. Possible: input_gate, forget_gate, output_gate.",
-        "There is no value of a gate “2”. Possible: 0 – 1. The page shows: –.",
-        "There is no “when” “never”. Possible: all, on, range. The page shows: all.",
-        "There is no stop of the tour “12”. Possible: 0 – 7. The page shows: 7.",
-        "There is no theme “blue”. Possible: light, dark.",
+        "Network: there is no “foo”. Possible: rnn, gru, lstm. The page shows: lstm.",
+        "Unit: there is no “200”. Possible: 0 – 79. The page shows: 79.",
+        "Step: there is no “99”. Possible: 0 – 4. The page shows: 4.",
+        "Gate: there is no “door”. Possible: input_gate, forget_gate, output_gate.",
+        "Value of the gate: there is no “2”. Possible: 0 – 1. The page shows: –.",
+        "when: there is no “never”. Possible: all, on, range. The page shows: all.",
+        "Guided tour, stop: there is no “12”. Possible: 0 – 7. The page shows: 7.",
+        "Colours: there is no “blue”. Possible: light, dark.",
         "This page does not know “speed” in the link.",
     ):
         assert words in told
     assert len(told.splitlines()) == 9
     page.click("#language")
-    assert "没有网络“foo”。可以是：rnn、gru、lstm。现在显示：lstm。" in notices(page)
+    assert "网络：没有“foo”。可以是：rnn、gru、lstm。现在显示：lstm。" in notices(page)
     page.evaluate(f"location.hash = '{START}'")
     expect(page.locator("#moment")).to_have_text("step 5 of 18: To be[,]")
     assert notices(page) == []
@@ -334,7 +334,7 @@ def test_a_link_says_what_there_is_not(
 def test_a_unit_that_there_is_not_and_odd_ranges_are_told_of(page: playwright.Page) -> None:
     page.locator("#unit").fill("200")
     expect(page.locator("#unit")).to_have_value("79")
-    assert notices(page) == ["There is no unit “200”. Possible: 0 – 79. The page shows: 79."]
+    assert notices(page) == ["Unit: there is no “200”. Possible: 0 – 79. The page shows: 79."]
     page.locator("#unit").fill("3")
     assert notices(page) == []
     page.locator("#value").fill("0")

@@ -83,7 +83,7 @@ def test_a_run_is_opened_by_its_folder(
     with page.expect_file_chooser() as chooser:
         page.click("#open")
     chooser.value.set_files(tmp_path / "run")
-    page.locator("#about", has_text="A small network of 12 units").wait_for()
+    page.locator("#about", has_text="It has 12 units").wait_for()
     settle(page)
     np.testing.assert_allclose(computed(page, "run"), predicted(model), atol=2e-5)
 
@@ -104,7 +104,7 @@ def test_a_folder_without_a_network_is_told_of(
     with page.expect_file_chooser() as chooser:
         page.click("#open")
     chooser.value.set_files(tmp_path / "run")
-    page.locator("#problem", has_text="The folder holds no model.json").wait_for()
+    page.locator("#problem", has_text="This folder holds no model.json").wait_for()
     page.click("#language")
     page.locator("#problem", has_text="这个文件夹里没有 model.json").wait_for()
     (tmp_path / "run" / "model.json").write_text("{}")

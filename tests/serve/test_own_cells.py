@@ -296,7 +296,7 @@ def test_it_is_opened_by_its_folder(
             told.wait_for()
         page.evaluate("document.getElementById('problem').textContent = ''")
     choose(page, tmp_path / "own")
-    page.locator("#about", has_text=f"A small network of {UNITS} units").wait_for()
+    page.locator("#about", has_text=f"It has {UNITS} units").wait_for()
     settle(page)
     found = computed(page, "own", "peeping")
     np.testing.assert_allclose(found["predicted"], probabilities(network), atol=2e-5)

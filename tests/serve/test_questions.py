@@ -67,6 +67,9 @@ def test_the_quoted_words_answer_the_question(language: str) -> None:
         zip(ANSWERS[language], quoted(language), strict=True), start=1
     ):
         words = " ".join(words for words, _ in said)
+        assert all(sentence[-1] in ".。" for sentence, _ in said), (
+            f"question {number}: half a sentence"
+        )
         missing = [term for term in answer.split(", ") if term not in words]
         assert not missing, f"question {number}: {words!r} does not say {missing}"
 

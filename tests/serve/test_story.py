@@ -179,7 +179,7 @@ def test_a_link_asks_for_a_time_that_there_is_not(
     opened: Callable[[str], Page], address: str
 ) -> None:
     page = opened(f"{address}#story=9&{VIEW}")
-    expect(page.locator("#notices")).to_contain_text("There is no time of the story “9”")
+    expect(page.locator("#notices")).to_contain_text("Time of the story: there is no “9”")
     expect(page.locator("#story-place")).to_have_text("Station 7 of 7")
 
 

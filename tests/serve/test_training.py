@@ -161,7 +161,7 @@ def test_an_lstm_whose_forget_gate_begins_open_recalls_as_soon_as_the_others(pag
     assert np.mean(losses_of(page, "lstm", 1, 188)[-50:]) > 6 * solved
     told = page.locator("#problem-measured")
     expect(told).to_contain_text("the GRU solves it after 156 to 188 updates")
-    expect(told).to_contain_text("The LSTM is not the worse cell")
+    expect(told).to_contain_text("This does not mean that the LSTM is worse")
     page.select_option("#problem-choice", "adding")
     expect(told).to_be_hidden()
     expect(page.locator("#problem-told")).to_contain_text("asked for their sum")

@@ -33,10 +33,11 @@ from gated.cli.training_bar import Bars, TrainingBar, training_bars
 from gated.configuration import from_json_values, json_values
 from gated.errors import ConfigurationError, InUseError, require
 from gated.files import locked, write_atomically
+from gated.model_files import UNTRAINED
 from gated.phases import phase
 from gated.report.run_page import write_run_page
 from gated.tasks import LEARNERS, learner_of
-from gated.tasks.learner import UNTRAINED, Learner, Scored
+from gated.tasks.learner import Learner, Scored
 from gated.training.checkpoint import FILE_NAME as CHECKPOINT
 from gated.training.loop import FINISH
 from gated.training.processes import is_main_process

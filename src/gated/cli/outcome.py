@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from rich.console import Console
 
 from gated.cli.failures import NothingPredictedError
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.training_bar import in_words, training_summary
 from gated.configuration import json_values
-from gated.data.findings import Finding
-from gated.data.manifest import LEFT_OUT
 from gated.data.predictions import REASON, to_csv
 from gated.files import write_atomically
 from gated.tasks.learner import Learner, Scored, document
@@ -25,21 +22,6 @@ from gated.tasks.learner import Learner, Scored, document
 def page_of(learner: Learner[Any, Any, Any]) -> Any:
     """Return the module `page` of a learner's task, a `gated.report.run_page.TaskPage`."""
     return import_module(type(learner).__module__.rpartition(".")[0] + ".page")
-
-
-TOLD = (
-    *(LEFT_OUT, "ignored", "sheets", "merged", "header"),
-    *("written", "held", "padded", "unseen-series", "no-forecast"),
-)
-"""Kinds of findings that `gated predict` prints."""
-
-
-def tell_left_out(findings: Sequence[Finding]) -> None:
-    """List, on standard error, what was left out of the data, or read otherwise than it stands."""
-    console = Console(stderr=True, soft_wrap=True)
-    for finding in findings:
-        if finding.kind in TOLD:
-            console.print(f"· {finding}", style="dim", markup=False, highlight=False)
 
 
 def write_predictions(table: pl.DataFrame, out: Path | None, *, json: bool) -> None:

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from gated.data.bad_rows import LEFT_OUT
+from gated.data.findings import Finding
+
 
 def print_json(document: object) -> None:
     """Print `document` as one JSON document."""
@@ -61,3 +64,18 @@ def print_table(
     for index, row in enumerate(rows):
         table.add_row(*row, style="bold" if index == best else None)
     stdout_console().print(table)
+
+
+TOLD = (
+    *(LEFT_OUT, "ignored", "sheets", "merged", "header"),
+    *("written", "held", "padded", "unseen-series", "no-forecast"),
+)
+"""Kinds of findings that `gated predict` prints."""
+
+
+def tell_left_out(findings: Sequence[Finding]) -> None:
+    """List, on standard error, what was left out of the data, or read otherwise than it stands."""
+    console = Console(stderr=True, soft_wrap=True)
+    for finding in findings:
+        if finding.kind in TOLD:
+            console.print(f"· {finding}", style="dim", markup=False, highlight=False)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gated.cli.fit import files_of
-from gated.cli.outcome import page_of, tell_left_out
-from gated.cli.output import print_json, print_table, stdout_console
+from gated.cli.outcome import page_of
+from gated.cli.output import print_json, print_table, stdout_console, tell_left_out
 from gated.cli.places import check_new_directory
 from gated.cli.run_directory import source_of
 from gated.cli.runs import loaded
@@ -76,8 +76,9 @@ def quantize(
     tell_left_out(learner.findings)
     _as_the_runtime(learner.network, narrowed({of: weights[of] for of in names}, to)[1], to)
     after = learner.evaluate(source)
-    (score, was), *_ = before.figures[learner.name].items()
-    becomes = after.figures[learner.name][score]
+    name, figures = next(iter(before.figures.items()))  # of the network, the deciding score first
+    (score, was), *_ = figures.items()
+    becomes = after.figures[name][score]
     loss = relative_loss(was, becomes, higher_is_better=score in before.higher_is_better)
     if not loss <= ALLOWED and not accept:  # also if it is no number
         other = "Try --to bfloat16, or take" if to == "int8" else "Take"
@@ -88,11 +89,11 @@ def quantize(
         )
     size = save_narrow(run, out, names, to)
     if json:
-        figures = {"float32": before.figures[learner.name], to: after.figures[learner.name]}
-        print_json({"scores": figures, "loss": loss, "bytes": size, "out": str(out)})
+        scores = {"float32": figures, to: after.figures[name]}
+        print_json({"scores": scores, "loss": loss, "bytes": size, "out": str(out)})
         return
     table, narrow = page_of(learner).score_table(before), page_of(learner).score_table(after)
-    own = [next(row for row in of.rows if row[0] == learner.name) for of in (table, narrow)]
+    own = [next(row for row in of.rows if row[0] == name) for of in (table, narrow)]
     rows = [["float32", *own[0][1:]], [to, *own[1][1:]]]
     stdout_console().print(f"\n{after.verdict}\n", style="bold", markup=False)
     print_table(f"Scores over {learner.counted}", table.header, rows)

@@ -25,8 +25,8 @@ from gated.configuration import from_json_values, json_values
 from gated.errors import ConfigurationError, GatedError, ModelFileError
 from gated.files import contents, locked, write_atomically
 from gated.model_files import FILE_NAME as MODEL
-from gated.model_files import read_document, to_document
-from gated.tasks.learner import UNTRAINED, Learner
+from gated.model_files import UNTRAINED, read_document, to_document
+from gated.tasks.learner import Learner
 from gated.training.checkpoint import FILE_NAME as CHECKPOINT
 from gated.training.checkpoint import steps_kept
 from gated.training.loop import FINISH

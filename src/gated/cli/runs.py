@@ -13,12 +13,12 @@ from typing import Any
 import polars as pl
 
 from gated.cli.fit import files_of
-from gated.cli.outcome import give_predictions, print_scores, tell_left_out, write_predictions
-from gated.cli.output import print_json, stdout_console
+from gated.cli.outcome import give_predictions, print_scores, write_predictions
+from gated.cli.output import print_json, stdout_console, tell_left_out
 from gated.cli.places import check_new_file
 from gated.cli.run_directory import FILE_NAME, check_free, read_run, source_of, trained
 from gated.cli.training_bar import training_bars
-from gated.data.manifest import BadRows
+from gated.data.bad_rows import BadRows
 from gated.data.predictions import to_csv
 from gated.errors import ConfigurationError, DataError, option, require
 from gated.files import write_atomically

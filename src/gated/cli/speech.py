@@ -13,18 +13,18 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from gated.cli.failures import NothingPredictedError
-from gated.cli.outcome import tell_left_out
-from gated.cli.output import print_json, to_json
-from gated.cli.run_directory import trained
+from gated.cli.output import print_json, tell_left_out, to_json
 from gated.cli.training_bar import Bars
-from gated.data.manifest import BadRows
+from gated.data.bad_rows import BadRows
 from gated.errors import ConfigurationError, DataError
+from gated.model_files import FILE_NAME as MODEL
+from gated.model_files import UNTRAINED
 from gated.tasks.speech.audio import Samples, blocks_of, piped_blocks
 from gated.tasks.speech.pieces import LONGEST
 from gated.tasks.speech.raw_sound import Doubts
-from gated.tasks.speech.recogniser import SpeechRecogniser, Transcript
 from gated.tasks.speech.search import Search, Word
 from gated.tasks.speech.subtitles import to_srt, to_vtt
+from gated.tasks.speech.transcriber import Transcriber, Transcript, load
 
 BLOCK = 0.04
 """Seconds of sound that are taken at once from a recording that is streamed."""
@@ -90,19 +90,19 @@ def transcribe(
                 "--stream takes one recording, and neither a search, a language model, a word "
                 "model nor subtitles."
             )
-        recogniser = trained(SpeechRecogniser, run)
+        transcriber = _transcriber(run)
         source = _Source(files[0], rate, channels)
-        _stream(recogniser, source, as_json=format == "json")
+        _stream(transcriber, source, as_json=format == "json")
         return
     if format in ("srt", "vtt") and len(files) > 1:
         raise ConfigurationError(f"--format {format} takes one recording at a time.")
-    recogniser = trained(SpeechRecogniser, run)
+    transcriber = _transcriber(run)
     if search is not None:
         given = {name: getattr(search, name) for name in search.given}
-        recogniser.search = replace(recogniser.search, **given)
-    language = recogniser.letters_by(language_model) if language_model else None
-    words = recogniser.words_by(word_model) if word_model else None
-    if recogniser.search.only_known_words and words is None:
+        transcriber.search = replace(transcriber.search, **given)
+    language = transcriber.letters_by(language_model) if language_model else None
+    words = transcriber.words_by(word_model) if word_model else None
+    if transcriber.search.only_known_words and words is None:
         raise ConfigurationError("--only-known-words needs the words: give --word-model.")
     documents, bad = [], BadRows(skip=skip_bad, what="recording")
     for path in files:
@@ -110,12 +110,12 @@ def transcribe(
         try:
             with Bars().shown():
                 if path == PIPE:
-                    of_pipe, blocks = _Source(path, rate, channels).blocks(recogniser)
-                    transcript = recogniser.transcribe_samples(
+                    of_pipe, blocks = _Source(path, rate, channels).blocks(transcriber)
+                    transcript = transcriber.transcribe_samples(
                         blocks, of_pipe, language, words, longest
                     )
                 else:
-                    transcript = recogniser.transcribe(path, language, words, longest)
+                    transcript = transcriber.transcribe(path, language, words, longest)
         except (DataError, FileNotFoundError) as error:
             reason = str(error)
             bad(DataError(reason))
@@ -129,6 +129,16 @@ def transcribe(
     tell_left_out(bad.findings)
     if len(bad.errors) == len(files):
         raise NothingPredictedError(f"None of the {len(files)} recordings could be used.")
+
+
+def _transcriber(run: Path) -> Transcriber:
+    """Load what transcribes, without torch; from a training that has not ended, with it."""
+    if (run / MODEL).exists() or not (run / UNTRAINED).exists():
+        return load(run)
+    from gated.cli.run_directory import trained
+    from gated.tasks.speech.recogniser import SpeechRecogniser
+
+    return trained(SpeechRecogniser, run).transcriber
 
 
 def _print(transcript: Transcript | None, format: str, before: str) -> None:
@@ -149,12 +159,14 @@ class _Source:
     rate: int | None
     channels: int
 
-    def blocks(self, recogniser: SpeechRecogniser) -> tuple[int, Iterator[Samples]]:
+    def blocks(self, transcriber: Transcriber) -> tuple[int, Iterator[Samples]]:
         """Return the sampling rate and the blocks; doubts about bare samples are printed."""
         if self.path != PIPE:
             return blocks_of(self.path, BLOCK)
         rate, blocks = piped_blocks(sys.stdin.buffer, self.rate, self.channels, BLOCK)
-        return rate, _doubted(blocks, Doubts(recogniser.mean, recogniser.config.sample_rate, rate))
+        return rate, _doubted(
+            blocks, Doubts(transcriber.mean, transcriber.config.sample_rate, rate)
+        )
 
 
 def _doubted(blocks: Iterator[Samples], doubts: Doubts) -> Iterator[Samples]:
@@ -165,10 +177,10 @@ def _doubted(blocks: Iterator[Samples], doubts: Doubts) -> Iterator[Samples]:
         yield block
 
 
-def _stream(recogniser: SpeechRecogniser, source: _Source, *, as_json: bool) -> None:
+def _stream(transcriber: Transcriber, source: _Source, *, as_json: bool) -> None:
     """Print the words of a recording as they come, and how long they took to."""
-    rate, blocks = source.blocks(recogniser)
-    listener = recogniser.listener(rate)
+    rate, blocks = source.blocks(transcriber)
+    listener = transcriber.listener(rate)
     samples, spent, delays, partial = 0, 0.0, [], ""
     for block in blocks:
         began = time.perf_counter()

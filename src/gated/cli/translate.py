@@ -12,11 +12,10 @@ from threading import Thread
 from typing import Any
 
 from gated.cli.app import complain
-from gated.cli.outcome import tell_left_out
-from gated.cli.output import print_json
+from gated.cli.output import print_json, tell_left_out
 from gated.cli.places import check_new_directory, check_new_file
 from gated.cli.run_directory import trained
-from gated.data.manifest import BadRows
+from gated.data.bad_rows import BadRows
 from gated.data.text_lines import lines_of, text_lines
 from gated.errors import DataError, require
 from gated.files import write_atomically

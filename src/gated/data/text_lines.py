@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from gated.data.bad_rows import Bad, refuse
 from gated.data.findings import RowError
-from gated.data.manifest import Bad, refuse
 from gated.errors import DataError
 
 

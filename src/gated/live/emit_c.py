@@ -23,7 +23,7 @@ from gated.core.layout import Weights
 from gated.core.plans import varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import CellError, ProgramError
-from gated.live import combining, pooling, preparing, recurrence
+from gated.live import combining, pooling, preparing, recurrence, windows
 from gated.live.layer import Layer
 from gated.live.model import Model
 from gated.live.program import INPUT
@@ -32,7 +32,8 @@ from gated.version import VERSION
 
 InC: TypeAlias = Literal["float32", "int8"]
 TEST_STEPS = 24
-"""Steps of the self-test."""
+"""Steps of the self-test; twice as many, and again, until there are `TEST_PREDICTIONS`."""
+TEST_PREDICTIONS, MOST = 4, 3072
 CLOSE = 2e-4
 """How near its predictions must be, relative to the largest of them or 1."""
 
@@ -207,20 +208,17 @@ def source(model: Model, name: str, header_name: str = "", stored_as: InC = "flo
 
 
 def _check_patches(model: Model) -> None:
-    """A step ends where a patch is not complete: all layers after it must wait for it.
+    """A step ends where a layer waits for later ones: all layers after it must wait for it.
 
     Steps that are divided run all layers after them again and again, none of which may wait.
     """
-    program, behind = model.program, set[str]()
+    program, behind = model.program, {INPUT}
     divided: set[str] = set()
     for name, layer, reads in zip(program.names, program.layers, program.reads, strict=True):
-        if isinstance(layer, preparing.Patch) and behind:
-            raise ProgramError("C has one layer of patches at most")
-        if behind and not behind.issuperset(reads):
-            raise ProgramError(f"the layer {name!r} reads steps from before the patches")
-        if isinstance(layer, preparing.Patch) or behind:
-            behind.add(name)
-        if divided and (isinstance(layer, preparing.Patch) or not divided.issuperset(reads)):
+        if not behind.issuperset(reads):
+            raise ProgramError(f"the layer {name!r} reads steps from before others are waited for")
+        behind = {name} if layer.waits else behind | {name}
+        if divided and (layer.waits or not divided.issuperset(reads)):
             raise ProgramError(f"the layer {name!r} reads steps from before they are divided")
         if isinstance(layer, preparing.Unpatch) or divided:
             divided.add(name)
@@ -312,6 +310,60 @@ def _convolution(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) ->
     w.loop(before, f"{seen}[k] = {seen}[k + {of.features}];")
     w.loop(of.features, f"{seen}[{before} + k] = {x[0]}[k];")
     w.product(name, of, of.weight.transpose(0, 2, 1).reshape(len(of.weight), -1), seen, out)
+
+
+def _window(w: _Writing, of: Any, x: Sequence[str], name: str) -> str:
+    """Take a step into the window, wait until it is whole, and return how its steps are read."""
+    size = of.features
+    seen, count = w.keep(f"{name}_seen", of.width * size), w.keep(f"{name}_count", 1, "int")
+    w.begin.append(f"{count}[0] = {of.before};")
+    w.loop(size, f"{seen}[{count}[0] * {size} + k] = {x[0]}[k];")
+    w.lines += [f"if (++{count}[0] < {of.width}) return 0;", f"{count}[0] -= {of.stride};"]
+    return seen
+
+
+def _move_window(w: _Writing, of: Any, seen: str) -> None:
+    """Forget the steps that no later window reads."""
+    kept, moved = (of.width - of.stride) * of.features, of.stride * of.features
+    w.loop(kept, f"{seen}[k] = {seen}[k + {moved}];")
+
+
+def _convolution_2d(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    seen, K = _window(w, of, x, name), of.width
+    flat, scale = of.weight.reshape(len(of.weight), -1), ""
+    if w.stored_as == "int8":
+        whole, scales = quantised(flat)
+        table = w.whole_table(f"{name}_weight", whole)
+        scale = f" * {w.table(f'{name}_weight_scale', scales)}[o]"
+    else:
+        table = w.table(f"{name}_weight", flat)
+    bias = "0.0f" if of.bias is None else w.table(f"{name}_bias", of.bias) + "[o]"
+    w.lines += [
+        "int o, c, i, t;",
+        f"for (o = 0; o < {len(of.weight)}; ++o)",
+        f"    for (k = 0; k < {of.bands_after}; ++k) {{",
+        "        float sum = 0.0f;",
+        f"        for (c = 0; c < {of.maps}; ++c)",
+        f"            for (i = 0; i < {K}; ++i) {{",
+        f"                j = k * {of.stride} + i - {of.before};",
+        f"                if (j < 0 || j >= {of.bands}) continue;",
+        f"                for (t = 0; t < {K}; ++t)",
+        f"                    sum += {table}[((o * {of.maps} + c) * {K} + i) * {K} + t]",
+        f"                        * {seen}[t * {of.features} + c * {of.bands} + j];",
+        "            }",
+        f"        {out}[o * {of.bands_after} + k] = sum{scale} + {bias};",
+        "    }",
+    ]
+    _move_window(w, of, seen)
+
+
+def _look_ahead(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    seen, size, weight = _window(w, of, x, name), of.features, w.table(f"{name}_weight", of.weight)
+    bias = "" if of.bias is None else f" + {w.table(f'{name}_bias', of.bias)}[k]"
+    w.loop(size, f"{out}[k] = {seen}[k]{bias};")
+    w.lines.append(f"for (j = 0; j < {of.width}; ++j)")
+    w.loop(size, f"{out}[k] += {weight}[j * {size} + k] * {seen}[j * {size} + k];")
+    _move_window(w, of, seen)
 
 
 def _recurrent(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
@@ -490,6 +542,8 @@ _EMITTED: dict[type[Layer], Callable[[_Writing, Any, Sequence[str], str, str], N
     combining.LayerNorm: _layer_norm,
     combining.Softmax: _softmax,
     pooling.Convolution: _convolution,
+    windows.Convolution2d: _convolution_2d,
+    windows.LookAhead: _look_ahead,
     pooling.Last: _last,
     pooling.Mean: _mean,
     pooling.Max: _max,
@@ -510,13 +564,20 @@ class Expected(NamedTuple):
 
 def expected(model: Model) -> Expected:
     """Return what the self-test feeds and compares with."""
+    steps = TEST_STEPS
+    while len((found := _expected(model, steps)).predictions) < TEST_PREDICTIONS and steps < MOST:
+        steps *= 2
+    return found
+
+
+def _expected(model: Model, steps: int) -> Expected:
     codes = model.program.input.kind == "codes"
     draw, features = np.random.default_rng(0), model.program.input.form.features
     x: Any
     if codes:
-        x = draw.integers(0, features, TEST_STEPS)
+        x = draw.integers(0, features, steps)
     else:
-        x = draw.normal(size=(TEST_STEPS, features))
+        x = draw.normal(size=(steps, features))
         for layer in model.program.layers:
             if isinstance(layer, preparing.Standardise) and len(layer.mean) == features:
                 x = layer.mean + layer.deviation * x
@@ -534,7 +595,7 @@ def _self_test(model: Model, name: str, *, codes: bool) -> str:
     features = model.program.input.form.features
     if codes:
         w.tables.append(
-            f"static const int test_x[{TEST_STEPS}] = {{{', '.join(map(str, x.tolist()))}}};"
+            f"static const int test_x[{len(x)}] = {{{', '.join(map(str, x.tolist()))}}};"
         )
     else:
         w.table("test_x", x)
@@ -543,7 +604,7 @@ def _self_test(model: Model, name: str, *, codes: bool) -> str:
         name=name,
         NAME=name.upper(),
         tables="\n".join(w.tables),
-        steps=TEST_STEPS,
+        steps=len(x),
         predictions=len(found),
         given="test_x[t]" if codes else f"test_x + t * {features}",
         close=number(close),
@@ -574,7 +635,7 @@ void {name}_begin({name}_state *s);
 /* Reads one step, and writes the prediction after it.
    {what}
    prediction: {outputs} numbers{divided}
-   Returns 1; or 0 while a patch of several steps is not complete: then nothing is written. */
+   Returns 1; or 0 while it waits for later steps: then nothing is written. */
 int {name}_push({name}_state *s, {given}, float *prediction);
 
 /* Bytes of a state, for callers in other languages. */

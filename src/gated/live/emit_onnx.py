@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.errors import ProgramError, require
-from gated.live import combining, features, pooling, preparing, recurrence
+from gated.live import combining, features, pooling, preparing, recurrence, windows
 from gated.live.layer import Layer
 from gated.live.model import Model
 from gated.live.onnx_features import kernel_features, summaries
@@ -46,7 +46,7 @@ class OnnxExport(NamedTuple):
     """Of a network that streams; of another one the input `lengths` (B,) takes their place."""
     streams: bool
     multiple: int
-    """T must be a multiple of this, where patches are streamed; else 1."""
+    """T must be a multiple of this, where several steps become one in a stream; else 1."""
     labels: tuple[str, ...]
 
 
@@ -110,9 +110,9 @@ def source(model: Model) -> OnnxExport:
     about = {"task": model.task, "labels": json.dumps(list(model.labels))}
     helper.set_model_props(made, {key: of for key, of in about.items() if of not in ("", "[]")})
     multiple = 1
-    for layer in program.layers:
-        if isinstance(layer, preparing.Patch) and w.streams:
-            multiple *= layer.steps
+    for layer in program.layers if w.streams else ():
+        if isinstance(layer, preparing.Patch | windows.Windows):
+            multiple *= layer.stride
     found_ = OnnxExport(
         made.SerializeToString(), program.input.form.features, codes, form.features, steps,
         tuple(w.states), w.streams, multiple, model.labels,
@@ -277,6 +277,45 @@ def _convolution(w: Writing, of: Any, given: Sequence[Known], name: str) -> Know
     return given[0]._replace(value=found.turned(2, 0, 1))
 
 
+def _convolution_2d(w: Writing, of: Any, given: Sequence[Known], name: str) -> Known:
+    x, lengths = w.only_there(given[0], 0.0), given[0].lengths
+    pads = [of.before, of.after]
+    if w.streams:
+        if of.after != of.stride - 1:
+            raise ProgramError(
+                f"the layer {name!r} waits for more steps than it joins, which ONNX cannot"
+            )
+        if of.before:
+            start = w.begin(f"{name}_before", of.before, of.features)
+            x = w.add("Concat", start.turned(1, 0, 2), x, axis=0)
+            last = [np.array(at, np.int64) for at in ([-of.before], [2**31 - 1], [0])]
+            w.end(w.add("Slice", x, *last).turned(1, 0, 2))
+        pads = [0, 0]
+    if lengths is not None:
+        more, stride = sum(pads) - of.width + of.stride, np.array(of.stride, np.int64)
+        lengths = (lengths + np.array(more, np.int64)) / stride
+    maps = x.turned(1, 2, 0).shaped(0, of.maps, of.bands, -1)
+    bias = None if of.bias is None else np.array(of.bias)
+    found = w.add(
+        "Conv", maps, np.array(of.weight), bias, strides=[of.stride, of.stride],
+        pads=[of.before, pads[0], of.before, pads[1]],
+    )  # fmt: skip
+    return Known(found.shaped(0, of.form.features, -1).turned(2, 0, 1), lengths)
+
+
+def _look_ahead(w: Writing, of: Any, given: Sequence[Known], name: str) -> Known:
+    if w.streams:
+        raise ProgramError(
+            f"the layer {name!r} answers later in a stream, which a step in ONNX cannot; train "
+            f"without it, by {of.without}"
+        )
+    x = w.only_there(given[0], 0.0)
+    bias = None if of.bias is None else np.array(of.bias)
+    weight = np.ascontiguousarray(of.weight.T[:, None])
+    ahead = w.add("Conv", x.turned(1, 2, 0), weight, bias, pads=[0, of.after], group=of.features)
+    return given[0]._replace(value=x + ahead.turned(2, 0, 1))
+
+
 def _batch_norm(w: Writing, of: Any, given: Sequence[Known], name: str) -> Known:
     return given[0]._replace(value=given[0].value * of.factor + of.shift)
 
@@ -418,6 +457,8 @@ _EMITTED: dict[type[Layer], Callable[[Writing, Any, Sequence[Known], str], Known
     combining.LayerNorm: _layer_norm,
     combining.Softmax: _softmax,
     pooling.Convolution: _convolution,
+    windows.Convolution2d: _convolution_2d,
+    windows.LookAhead: _look_ahead,
     pooling.Last: _last,
     pooling.Mean: _mean,
     pooling.Max: _max,

@@ -16,6 +16,7 @@ from gated.live.pooling import Convolution
 from gated.live.preparing import Embedding
 from gated.live.program import Program
 from gated.live.recurrence import Linear, Recurrent
+from gated.live.windows import Convolution2d
 from gated.model_files import quantised
 
 Array = NDArray[Any]
@@ -31,7 +32,7 @@ def matrices_of(program: Program) -> list[str]:
     """Return the names of the matrices that a program multiplies by, or looks up rows of."""
     names: list[str] = []
     for options, layer in zip(program.values["layers"], program.layers, strict=True):
-        if isinstance(layer, Linear | Convolution | Embedding):
+        if isinstance(layer, Linear | Convolution | Convolution2d | Embedding):
             names.append(options["weight"])
         elif isinstance(layer, Recurrent):
             names += [

@@ -77,6 +77,8 @@ class Layer(ABC):
     """The option of `gated fit` that leaves out a layer that does not stream, or not in C."""
     pools: ClassVar[bool] = False
     """Whether it turns steps into one result for the sequence: in a stream, the result so far."""
+    waits: ClassVar[bool] = False
+    """Whether it gives results at some steps only, for which a stream waits."""
     inputs: ClassVar[int | None] = 1
     """How many inputs it has; None for one or more."""
     takes: ClassVar[tuple[Kind, ...]] = ("steps", "sequence")
@@ -92,6 +94,17 @@ class Layer(ABC):
     @abstractmethod
     def run(self, given: Sequence[Steps], state: State) -> tuple[Steps, State]:
         """Run over T steps, one or more: the same bits in whichever parts the steps come."""
+
+    def finish(self, given: Sequence[Steps], state: State) -> Steps:
+        """Return what is left at the end of a stream, after these last steps, of which T may be 0.
+
+        Together with what `run` gave before these are the results of the whole sequence.
+        """
+        return self.run(given, state)[0] if len(given[0].values) else self.nothing(given)
+
+    def nothing(self, given: Sequence[Steps]) -> Steps:
+        """Return results of no step."""
+        return Steps(np.zeros((0, given[0].values.shape[1], self.form.features), np.float32), None)
 
     def at_the_end(self, given: Sequence[Steps]) -> Steps:
         """Return the one result of whole sequences, (1, B, F); of layers that pool."""

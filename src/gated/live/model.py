@@ -19,7 +19,6 @@ from gated import model_files
 from gated.core.arguments import StoredAs, check_stored_as
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.live.layer import Array, State, Steps
-from gated.live.preparing import Patch
 from gated.live.program import INPUT, Program
 from gated.live.stream import Stream, push_together
 
@@ -45,7 +44,7 @@ class Model:
         self._arrays = {name: arrays[name] for name in program.used}
         self.labels = program.output.labels
         """Of the features of a prediction, in order; none of a single number."""
-        self.phased = [isinstance(layer, Patch) for layer in program.layers]
+        self.phased = [layer.waits for layer in program.layers]
         """Which layers give results at some steps only."""
 
     @cached_property
@@ -132,7 +131,7 @@ class Model:
     def advance(self, values: Array, states: Sequence[State]) -> tuple[Array, list[State]]:
         """Run T steps (T, B, F) from states that stay as they are; return results and new states.
 
-        The results are (T, B, features), of fewer steps where there are patches.
+        The results are (T, B, features), of fewer steps where layers wait for later ones.
         """
         known = {INPUT: Steps(values, None)}
         after = list(states)
@@ -142,9 +141,17 @@ class Model:
             if len(given[0].values):
                 known[name], after[place] = layer.run(given, states[place])
             else:
-                empty = np.zeros((0, values.shape[1], layer.form.features), np.float32)
-                known[name] = Steps(empty, None)
+                known[name] = layer.nothing(given)
         return known[self.program.output.of].values, after
+
+    def finish(self, sequences: int, states: Sequence[State]) -> Array:
+        """Return what is left at the end of B streams: (T, B, features), of T steps or none."""
+        side = () if self._reads_codes else (self.program.input.form.features,)
+        known = {INPUT: Steps(np.zeros((0, sequences, *side), np.float32), None)}
+        pairs = zip(self.program.names, self.program.layers, self.program.reads, strict=True)
+        for state, (name, layer, of) in zip(states, pairs, strict=True):
+            known[name] = layer.finish([known[read] for read in of], state)
+        return known[self.program.output.of].values
 
     def _whole(self, sequences: list[Array]) -> list[Array]:
         """The results of whole sequences, side by side."""

@@ -83,9 +83,10 @@ class Patch(Layer):
     """
 
     takes = ("steps",)
+    waits = True
 
     def __init__(self, entry: Entry, *given: Form) -> None:
-        self.steps = entry.whole("steps", 1, MOST_STEPS)
+        self.steps = self.stride = entry.whole("steps", 1, MOST_STEPS)
         self.features = given[0].features
         wide = checked_width(entry, self.features * self.steps)
         self.form = Form("steps", wide, (*given[0].rate, self.steps))
@@ -114,6 +115,14 @@ class Patch(Layer):
         after[:, : left.shape[1]] = left
         state = after, np.full(B, left.shape[1], np.int64)
         return Steps(self._joined(steps[:whole]), None), state
+
+    def finish(self, given: Sequence[Steps], state: State) -> Steps:
+        """Fill the last patch up, as that of a whole sequence."""
+        values, there = given[0].values, int(state[1][0])
+        if lacking := -(there + len(values)) % self.steps:
+            last = values[-1:] if len(values) else state[0][:, there - 1][None]
+            values = np.concatenate([values, np.repeat(last, lacking, axis=0)])
+        return super().finish([Steps(values, None)], state)
 
     def _joined(self, steps: Array) -> Array:
         B = steps.shape[1]

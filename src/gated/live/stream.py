@@ -51,7 +51,7 @@ class Stream:
 
         Returns:
             (features,), with `sequences` (B, features); None where a patch of several steps has
-            begun, so that there is nothing new.
+            begun, or the network waits for later steps, so that there is nothing new.
 
         Raises:
             DataError: `x` has another shape, or holds what cannot be read; no step was taken.
@@ -66,8 +66,8 @@ class Stream:
             block: (T, F), with `sequences` (T, B, F); of codes (T,) or (T, B), or a text.
 
         Returns:
-            (T, features), with `sequences` (T, B, features); with patches, one step for each that
-            was completed.
+            (T, features), with `sequences` (T, B, features); with patches, and networks that wait
+            for later steps, one step for each that was completed.
 
         Raises:
             DataError: as for `push`.
@@ -77,6 +77,19 @@ class Stream:
     def _read(self, values: Array) -> Array:
         found, self.states = self.model.advance(values, self.states)
         self.steps += len(values)
+        return found if self.sequences is not None else found[:, 0]
+
+    def finish(self) -> Array:
+        """End the sequence: return the predictions that waited for steps which do not come.
+
+        Those of the stream are then the predictions of the whole sequence. The stream goes back to
+        before the first step.
+
+        Returns:
+            (T, features), with `sequences` (T, B, features); of no step where nothing waited.
+        """
+        found = self.model.finish(self.sequences or 1, self.states)
+        self.reset()
         return found if self.sequences is not None else found[:, 0]
 
     def reset(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gated.live import combining, features, pooling, preparing, reading, recurrence
+from gated.live import combining, features, pooling, preparing, reading, recurrence, windows
 from gated.live.layer import Layer
 
 LAYERS: dict[str, type[Layer]] = {
@@ -19,6 +19,8 @@ LAYERS: dict[str, type[Layer]] = {
     "recurrent": recurrence.Recurrent,
     "linear": recurrence.Linear,
     "convolution": pooling.Convolution,
+    "convolution_2d": windows.Convolution2d,
+    "look_ahead": windows.LookAhead,
     "batch_norm": combining.BatchNorm,
     "layer_norm": combining.LayerNorm,
     "activation": combining.Activation,

@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from gated.configuration import Configuration, from_json_values, json_values
+from gated.data.bad_rows import BadRows
 from gated.data.findings import Finding, RowError
 from gated.data.held_back import require_test_part
-from gated.data.manifest import BadRows
 from gated.data.predictions import prediction_table
 from gated.errors import (
     ConfigurationError,
@@ -29,6 +29,7 @@ from gated.errors import (
     ProgramError,
 )
 from gated.explain import Explanation, Probe, explain
+from gated.model_files import UNTRAINED
 from gated.phases import phase
 from gated.training import loop
 from gated.training.checkpoint import FILE_NAME as CHECKPOINT
@@ -43,8 +44,6 @@ from gated.training.transfer import Origin
 
 Source = Any
 """What a task reads: a path, several, or what Python holds."""
-UNTRAINED = "untrained"
-"""Directory, in that of a run, of the model as it is before its training, until that has ended."""
 Purpose = Literal["score", "predict", "explain"]
 """What data are read for by a trained network: labels are needed, ignored, or taken where known."""
 

@@ -11,7 +11,10 @@ from gated.model_files import load_description
 if TYPE_CHECKING:
     from gated.core.arguments import StoredAs
 
-OF_TASKS = {"forecast": "gated.tasks.forecast.runtime:load_live"}
+OF_TASKS = {
+    "forecast": "gated.tasks.forecast.runtime:load_live",
+    "speech": "gated.tasks.speech.transcriber:load",
+}
 """What loads runs of tasks that take more than a network; all others hold a program."""
 
 
@@ -25,7 +28,8 @@ def load(run: Path | str, stored_as: StoredAs | None = None) -> Any:
 
     Returns:
         A `gated.live.Model`; of a forecaster, which takes rows and forecasts what follows them, a
-        `gated.tasks.forecast.live.LiveForecaster`.
+        `gated.tasks.forecast.live.LiveForecaster`; of a recogniser of speech, which takes sound, a
+        `gated.tasks.speech.transcriber.Transcriber`.
 
     Raises:
         ModelFileError: there is no model, it is damaged, or it has no program.
@@ -34,7 +38,7 @@ def load(run: Path | str, stored_as: StoredAs | None = None) -> Any:
     """
     description = load_description(Path(run))
     other = OF_TASKS.get(str(description.get("task")))
-    if other is None:
+    if other is None or "config" not in description:  # a program alone is a network alone
         from gated.live import model  # which a forecaster does not wait for
 
         return model.loaded(run, description, stored_as)

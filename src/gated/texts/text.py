@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.bad_rows import Bad, refuse
 from gated.data.findings import RowError
-from gated.data.manifest import Bad, refuse
 from gated.data.text_lines import decoded_line
 from gated.errors import DataError, option
 from gated.texts.vocabulary import UNKNOWN, Points, Vocabulary

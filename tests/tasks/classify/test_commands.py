@@ -10,7 +10,7 @@ import pytest
 from tests.tasks.classify.conftest import bumps, ts_text
 
 from gated.cli.app import run
-from gated.data.manifest import BadRows
+from gated.data.bad_rows import BadRows
 from gated.tasks.classify import baselines
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.evaluation import evaluate_classes

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from tests.tasks.classify.conftest import bumps, ts_text
 
-from gated.data.manifest import BadRows
+from gated.data.bad_rows import BadRows
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.parts import read_parts

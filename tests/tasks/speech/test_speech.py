@@ -134,7 +134,7 @@ def transcribe_at_length(out: Path, toned: Path, tmp_path: Path, capsys, monkeyp
     whole = tmp_path / "whole.wav"
     soundfile.write(whole, np.concatenate([part for of in spoken for part in (of, gap)]), RATE)
     # The longest is 1.6 s with its pause, and two are more than 2 s.
-    transcript = recogniser.transcribe(whole, longest=2.0)
+    transcript = recogniser.transcriber.transcribe(whole, longest=2.0)
     assert transcript.seconds == pytest.approx(sum(map(len, spoken)) / RATE + 2.0)
     expected, begin = [], 0.0
     for part, samples in zip(parts, spoken, strict=True):
@@ -193,7 +193,7 @@ def test_a_language_model_is_asked(toned: Path, tmp_path: Path, capsys) -> None:
     assert loaded.search.weight in (0.2, 0.4, 0.6, 0.9)
     letters = LanguageModel.load(model).next_letter(loaded.alphabet.letters)
     wav = toned.parent / "7.wav"
-    expected = loaded.transcribe(wav, letters).text
+    expected = loaded.transcriber.transcribe(wav, letters).text
     assert run(["transcribe", spoken, str(wav), "--language-model", model]) == 0
     assert capsys.readouterr().out.strip() == expected
     with pytest.raises(ConfigurationError, match="never seen 'é'"):
@@ -231,10 +231,12 @@ def test_a_recording_as_it_comes_is_heard_as_the_whole(
     codes, steps = greedy(likely[:, 0].numpy())
     heard = likely[:, 0].numpy()
     sure = letter_confidences(heard, codes, steps)
-    expected = words_of(recogniser.alphabet.decode(codes), steps, sure, recogniser.step_seconds)
+    expected = words_of(
+        recogniser.alphabet.decode(codes), steps, sure, recogniser.decoder.step_seconds
+    )
     assert len(expected) > 1 or subsampling == 3
 
-    listener = recogniser.listener(RATE)
+    listener = recogniser.transcriber.listener(RATE)
     told = [listener.hear(samples[at : at + block]) for at in range(0, len(samples), block)]
     words = [word for words in told for word in words] + listener.finish()
     assert [replace(word, confidence=0.0) for word in words] == [

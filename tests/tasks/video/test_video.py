@@ -17,7 +17,7 @@ from tests.comparison import assert_agree
 from tests.documents import write_document
 
 from gated.cli.app import run
-from gated.data.manifest import BadRows
+from gated.data.bad_rows import BadRows
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.scoring.label_scores import Evaluation, confusion_of, score_of
 from gated.scoring.verdict import Scope

@@ -222,7 +222,7 @@ export const CHINESE: Words = {
       cells.includes("lstm") && "LSTM 用 f 控制保留，用另一个门 i 控制写入；它有两个状态，即记忆 c 和输出 h，两者之间还有第三个门 o。",
       cells.some((cell) => cell === "gru" || cell === "lstm") && "沿着有门的记忆，梯度每一步只乘以负责保留的门：只要这个门接近 1，梯度就几乎不缩小。",
     ].filter(Boolean).join("\n"),
-  facts: (units, score, reach, whole) => `${units} 个神经元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}${reach === null ? "" : "；"}${reach === null ? "" : whole && !reach ? "文本太短，看不出梯度能传多远" : !reach ? "预测只依赖当前的字符" : `梯度${whole ? "至少" : ""}向前传到 ${reach} 步`}。`,
+  facts: (units, score, reach, whole) => `${units} 个神经元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}${reach === null ? "" : "；"}${reach === null ? "" : whole && !reach ? "文本太短，看不出梯度能传多远" : !reach ? "预测只依赖当前的字符" : `梯度${whole ? "至少" : ""}能传回 ${reach} 步之前`}。`,
   reach: "梯度能传多远",
   reachHint: "梯度表示某一时刻的预测对若干步之前的字符依赖有多强，以最大值为 1。低于 1 %（粗线）时，过去几乎不起作用；低于百万分之一的不画。",
   distance: "相隔的步数",
@@ -232,7 +232,7 @@ export const CHINESE: Words = {
   problemChoice: "问题",
   problems: { recall: "记住一个符号", adding: "两数相加", brackets: "数未闭合的括号" },
   problemTold: {
-    recall: "四个符号之一在第一步显示一次。停顿之后，网络要答出是哪一个。",
+    recall: "四个符号 ▲ ● ■ ◆ 之一在第一步显示一次。停顿（下面的点）之后，网络要答出是哪一个。",
     adding: "每一步显示一个 0 到 1 之间的数，其中两个带有标记（下面只写出这两个）：网络要答出它们的和。",
     brackets: "点之间有括号打开和闭合。每一步之后，网络要答出还有几个没有闭合。",
   },
@@ -269,9 +269,9 @@ export const CHINESE: Words = {
   section: "页面部分",
   notices: "提示",
   parts: {
-    text: "文本", exhibit: "展品", series: "序列", moment: "时刻", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "“所有神经元”", span: "“何时”", first: "起始步", last: "结束步", edits: "改过的数字", other: "第二段文本", tour: "导览站", story: "图解的进度", language: "语言", theme: "配色", box: "展开的门",
+    text: "文本", exhibit: "网络的训练数据", series: "序列", moment: "预测起点", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "所有神经元", span: "何时", first: "从第几步", last: "到第几步", edits: "改过的数字", other: "第二段文本", tour: "导览的站", story: "图解的进度", language: "语言", theme: "配色", box: "展开的门",
   },
-  absent: (what, asked, there, shown) => `没有${what}“${asked}”。可以是：${there.replaceAll(", ", "、")}。现在显示：${shown}。`,
+  absent: (what, asked, there, shown) => `${what}：没有“${asked}”。可以是：${there.replaceAll(", ", "、")}。现在显示：${shown}。`,
   strange: (name, parts) => `这个页面不认识链接中的“${name}”。链接可以包含：${parts.replaceAll(", ", "、")}。`,
   cut: (length, longest) => `这段文本有 ${length.toLocaleString("zh")} 个字符，网络只读前 ${longest.toLocaleString("zh")} 个，其余省略。`,
   heldNowhere: (first, end) => `没有固定任何一步的门：范围从第 ${first} 步开始，在最后一步（第 ${end} 步）之后。`,
@@ -318,7 +318,7 @@ export const CHINESE: Words = {
       const [line, sign] = lineOf(claims);
       const expects = changed > 2 * plain ? `就像${into ? "上" : "这"}一${line}还没有结束` : changed > 1.2 * plain ? "略有增加" : plain > 1.2 * changed ? "有所减少" : "几乎没有变化";
       const [where, end, mark] = into ? [`在这里，下一${line}的第 ${into} 个字符处，`, `${line}尾`, "各条上的竖线"] : ["", `又一个${line}尾`, `${sign.trim()} 那一条上的竖线`];
-      return `要弄清一个门有什么用，就把它固定为别的值，看什么会改变。${into ? "在这一站" : "这里"}，只在${line}尾那一步（页面顶部文本中的下划线处），把这个神经元的遗忘门固定为 1，即保持打开。计数没有被抹去：${where}cₜ 是 ${signed(stateChanged)}，而不是 ${signed(state)}。网络期待${end}的概率是 ${percent(changed)}，而不是 ${percent(plain)}（${mark}），${expects}。把滑块移向 0，或按“取消固定”。`;
+      return `要弄清一个门有什么用，就把它固定为别的值，看什么会改变。${into ? "在这一站" : "这里"}，只在${line}尾那一步（页面顶部文本中的下划线处），把这个神经元的遗忘门固定为 1，即保持打开。计数没有被抹去：${where}cₜ 是 ${signed(stateChanged)}，而不是 ${signed(state)}。网络预测${end}的概率是 ${percent(changed)}，而不是 ${percent(plain)}（${mark}），${expects}。把滑块移向 0，或按“取消固定”。`;
     },
     shut: ({ bits }) => {
       const still = "在这一站，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭。从账本可以看到：只剩最后一步写入的内容。";
@@ -387,10 +387,10 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
     shut: ({ moved }) => {
       const { distance, plain, changed, credit } = moved!;
       if (credit?.median === false) {
-        return `现在，所有神经元负责保留的门都只在预测开始的那一步固定为 0，即关闭（曲线上方的标记）。神经元记住的历史被抹去，预测线却没有移动：网络在这里的中位数中没有权重。拟合预测模型时，它的修正没有带来改进，所以预测线来自平滑法，或与之混合的其他预测。${credit.interval ? "网络只用于区间，区间可能改变。" : ""}门对状态的作用，仍可以在图和曲线中看到。请按“取消固定”。`;
+        return `在这一站，所有神经元负责保留的门都只在预测开始的那一步固定为 0，即关闭（曲线上方的标记）。神经元记住的历史被抹去，预测线却没有移动：网络在这里的中位数中没有权重。拟合预测模型时，它的修正没有带来改进，所以预测线来自平滑法，或与之混合的其他预测。${credit.interval ? "网络只用于区间，区间可能改变。" : ""}门对状态的作用，仍可以在图和曲线中看到。请按“取消固定”。`;
       }
       const off = plain === null || changed === null ? "" : `平均绝对误差为 ${two(changed)}，没有改变时为 ${two(plain)}。`;
-      return `现在，所有神经元负责保留的门都只在预测开始的那一步固定为 0，即关闭（曲线上方的标记）。神经元记住的历史被抹去，${distance >= 0.005 ? `预测平均移动 ${two(distance)}：虚线是改变之前的预测` : "预测几乎不变：它很少依赖网络记住的内容"}。${off}移动滑块，或按“取消固定”。`;
+      return `在这一站，所有神经元负责保留的门都只在预测开始的那一步固定为 0，即关闭（曲线上方的标记）。神经元记住的历史被抹去，${distance >= 0.005 ? `预测平均移动 ${two(distance)}：虚线是改变之前的预测` : "预测几乎不变：它很少依赖网络记住的内容"}。${off}移动滑块，或按“取消固定”。`;
     },
     reach: (claims) => {
       if (claims.reaches!.every(({ weightless }) => weightless)) return "这里本该有一张图，显示某一步的预测对若干步之前读到的内容依赖有多强。没有可画的内容：网络在这次预测的中位数中没有权重，它读到的任何内容都不改变中位数。";

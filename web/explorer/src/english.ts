@@ -114,7 +114,7 @@ export const ENGLISH = {
     update_gate: ({ z, rest, h0, n, kept, written }) => `The update gate decides both what is kept and what is written: z of the old state stays, and 1 − z of the candidate is added. Here: ${two(z)} × ${signed(h0)} + ${two(rest)} × ${signed(n)} = ${signed(kept + written)}.`,
     reset_gate: () => "The reset gate says how much of the old state the candidate reads: 1 all of it, 0 nothing.",
     candidate_state: ({ rest, n, written }) => `The candidate is the value, from −1 to 1, that could be written into the state. 1 − z of it is written, where z is the update gate. Here: ${two(rest)} × ${signed(n)} = ${signed(written)}.`,
-    hidden: () => "A plain RNN has no gate. At every step this sum replaces the whole state, and nothing of the old state is kept as it is.",
+    hidden: () => "A plain RNN has no gate. At every step a new value, computed from this sum, replaces the whole state, and nothing of the old state is kept as it is.",
   } as Record<string, (wires: Record<string, number>) => string>,
   boxHint: (symbol: string, squash: string, reset: string | null, _part: NetworkPart): string =>
     `${symbol}ₜ of this unit is ${squash} of a sum. The parts of the sum${reset === null ? "" : ` (those from the state are multiplied by rₜ = ${reset})`}: the weight of the character, each unit of hₜ₋₁ times its weight, and the bias.`,
@@ -251,14 +251,14 @@ export const ENGLISH = {
   problemChoice: "Problem",
   problems: { recall: "recall a sign", adding: "add two numbers", brackets: "count open brackets" } as Record<Problem, string>,
   problemTold: {
-    recall: "A sign is shown once, at the first step. After a pause the network is asked which of the four it was.",
+    recall: "A sign is shown once, at the first step. After a pause (the dots below) the network is asked which of the four signs ▲ ● ■ ◆ it was.",
     adding: "A number from 0 to 1 is shown at every step. Two of them are marked (only these are written below): the network is asked for their sum.",
     brackets: "Brackets open and close between dots. After every step the network is asked how many are open.",
   } as Record<Problem, string>,
   /** What was measured of a problem: an update is of 8 examples; the problem is solved where the loss, the mean of 50 updates, is a tenth of that of a guess. */
   problemMeasured: {
     recall:
-      "Measured with 20 steps, from four random starts: the GRU solves it after 156 to 188 updates, the RNN after 106 to 162 (once after 1,397), the LSTM once after 2,418 and three times not within 4,000. The LSTM is not the worse cell: its forget gate begins at σ(1) = 0.73, and 0.73 to the power of 19 leaves 0.3 % of the sign, and of the gradient, at the end. Let its forget gate begin open, with the switch above: it then solves it after 93 to 134 updates. With 10 steps it needs 90 to 343 as it is (two starts).",
+      "Measured with 20 steps, from four random starts: the GRU solves it after 156 to 188 updates, the RNN after 106 to 162 (once after 1,397), the LSTM once after 2,418 and three times not within 4,000. This does not mean that the LSTM is worse: its forget gate begins at σ(1) = 0.73, and 0.73 to the power of 19 leaves 0.3 % of the sign, and of the gradient, at the end. If its forget gate begins open (the switch above), the LSTM solves it after 93 to 134 updates. With 10 steps and without the switch it needs 90 to 343 (two starts).",
   } as Partial<Record<Problem, string>>,
   openGate: "the forget gate begins open (bias 3 in place of 1)",
   openGateTold: "Only the LSTM has a forget gate. It then begins at σ(3) = 0.95 in place of σ(1) = 0.73, so that more of the memory, and of the gradient, is left after many steps.",
@@ -290,9 +290,9 @@ export const ENGLISH = {
   section: "part of the page",
   notices: "Notices",
   parts: {
-    text: "text", exhibit: "exhibit", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", edits: "changed number", other: "second text", tour: "stop of the tour", story: "time of the story", language: "language", theme: "theme", box: "opened gate",
+    text: "Text", exhibit: "Networks trained on", series: "Series", moment: "Forecast from", network: "Network", step: "Step", unit: "Unit", gate: "Gate", value: "Value of the gate", all: "of every unit", span: "when", first: "from step", last: "to step", edits: "Changed numbers", other: "Second text", tour: "Guided tour, stop", story: "Time of the story", language: "Language", theme: "Colours", box: "Opened gate",
   } as Record<Part, string>,
-  absent: (what: string, asked: string, there: string, shown: string): string => `There is no ${what} “${asked}”. Possible: ${there}. The page shows: ${shown}.`,
+  absent: (what: string, asked: string, there: string, shown: string): string => `${what}: there is no “${asked}”. Possible: ${there}. The page shows: ${shown}.`,
   strange: (name: string, parts: string): string => `This page does not know “${name}” in the link. A link may contain: ${parts}.`,
   cut: (length: number, longest: number): string => `The text has ${length.toLocaleString("en")} characters. The network reads the first ${longest.toLocaleString("en")}; the rest is left out.`,
   heldNowhere: (first: number, end: number): string => `The gate is held at no step: the range begins at step ${first}, after the last step, ${end}.`,
@@ -412,10 +412,10 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
     shut: ({ moved }) => {
       const { distance, plain, changed, credit } = moved!;
       if (credit?.median === false) {
-        return `Now the gate that decides what is kept is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What the units remember of the history is deleted, and yet the line of the forecast does not move: the network has no weight in the median here. When the forecaster was fitted, its corrections did not help, so the line is that of smoothing, or of what is mixed with it.${credit.interval ? " The network is used for the interval alone, which may change." : ""} What the gates do to the states can still be seen in the drawing and in the curves. Press “Release”.`;
+        return `At this stop the gate that decides what is kept is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What the units remember of the history is deleted, and yet the line of the forecast does not move: the network has no weight in the median here. When the forecaster was fitted, its corrections did not help, so the line is that of smoothing, or of what is mixed with it.${credit.interval ? " The network is used for the interval alone, which may change." : ""} What the gates do to the states can still be seen in the drawing and in the curves. Press “Release”.`;
       }
       const off = plain === null || changed === null ? "" : ` Its mean absolute error is ${two(changed)}, without the change ${two(plain)}.`;
-      return `Now the gate that decides what is kept is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What the units remember of the history is deleted, and the forecast ${distance >= 0.005 ? `moves by ${two(distance)} on average: the dashed line is the forecast without the change` : "hardly moves: it depends little on what the network remembers"}.${off} Move the slider, or press “Release”.`;
+      return `At this stop the gate that decides what is kept is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What the units remember of the history is deleted, and the forecast ${distance >= 0.005 ? `moves by ${two(distance)} on average: the dashed line is the forecast without the change` : "hardly moves: it depends little on what the network remembers"}.${off} Move the slider, or press “Release”.`;
     },
     reach: (claims) => {
       if (claims.reaches!.every(({ weightless }) => weightless)) return "A picture here would show how strongly the forecast of a step depends on what was read a given number of steps before. There is nothing to draw: the network has no weight in the median of this forecast, so nothing that it reads changes the median.";

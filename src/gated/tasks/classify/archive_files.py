@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gated.data.manifest import Bad
+from gated.data.bad_rows import Bad
 from gated.errors import DataError
 from gated.tasks.classify.sequences import Floats, Sequences
 from gated.tasks.classify.ts_file import MISSING, numbers_of, read_lines, text_lines

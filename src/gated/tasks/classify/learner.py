@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
+from gated.data.bad_rows import BadRows
 from gated.data.findings import Finding
-from gated.data.manifest import BadRows
 from gated.data.predictions import label_columns, number_columns
 from gated.errors import ConfigurationError, DataError, ModelFileError, option
 from gated.explain import Probe

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gated.data.bad_rows import Bad, BadRows
 from gated.data.findings import Finding, RowError
-from gated.data.manifest import Bad, BadRows
 from gated.data.single_labels import single_labels
 from gated.errors import DataError
 from gated.scoring.seen import Seen, refuse_known

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from gated.data.bad_rows import Bad, BadRows
 from gated.data.columns import demand_columns, is_readable, read_names
 from gated.data.findings import Finding, RowError
-from gated.data.manifest import Bad, BadRows
 from gated.data.number_columns import (
     NUMBER_SHARE,
     Numbers,

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from gated.data.bad_rows import Bad
 from gated.data.findings import RowError
-from gated.data.manifest import Bad
 from gated.errors import DataError
 from gated.tasks.classify.sequences import Floats, Sequences, usable
 

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 from torch import Tensor
 
+from gated.data.bad_rows import Bad, BadRows
 from gated.data.findings import Finding
-from gated.data.manifest import Bad, BadRows
 from gated.data.raw_table import Source
 from gated.errors import ConfigurationError, DataError, GatedError, ProgramError, option
 from gated.explain import Probe

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from gated.data.bad_rows import Bad, refuse
 from gated.data.findings import Finding
-from gated.data.manifest import Bad, refuse
 from gated.data.raw_table import Source
 from gated.tasks.forecast.cleaning import choose_columns, outliers
 from gated.tasks.forecast.config import ForecastConfig

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from gated.data.bad_rows import Bad, refuse
 from gated.data.columns import demand_columns, is_readable, read_names, read_texts, unreadable
 from gated.data.findings import Finding, RowError
-from gated.data.manifest import Bad, refuse
 from gated.data.number_columns import (
     NO_ROWS,
     NUMBER_SHARE,

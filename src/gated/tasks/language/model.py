@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from gated.core.ngrams import Floats, NGrams
+from gated.data.bad_rows import Bad, BadRows
 from gated.data.findings import Finding
-from gated.data.manifest import Bad, BadRows
 from gated.errors import ConfigurationError, DataError, ModelFileError, ProgramError, option
 from gated.explain import Probe
 from gated.live.program import Writer

@@ -9,7 +9,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from gated.data.manifest import BadRows
+from gated.data.bad_rows import BadRows
 from gated.explain import Probe, Timeline
 from gated.tasks.learner import Learner, Parts, Purpose, Source
 from gated.tasks.memory.config import MemoryConfig, MemoryTraining

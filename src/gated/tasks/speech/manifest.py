@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gated.data.manifest import BadRows, read_rows
+from gated.data.bad_rows import BadRows
+from gated.data.manifest import read_rows
 from gated.errors import DataError
 from gated.tasks.speech.config import SpeechConfig
 

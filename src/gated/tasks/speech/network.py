@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gated.live.program import Writer
+from gated.nn import programs
 from gated.nn.named import layers_named
 from gated.tasks.speech.alphabet import BLANK
 from gated.tasks.speech.config import SpeechConfig
@@ -89,6 +91,24 @@ class SpeechNetwork(nn.Module):
             ahead = functional.pad(states.permute(1, 2, 0), (0, self.look_ahead))
             states = states + self.future(ahead).permute(2, 0, 1)
         return self.head(self.dropout(states)).log_softmax(-1), lengths
+
+    def write(self, writer: Writer, frames: str) -> str:
+        """Write the network as layers of a program that read `frames`; return the letters' name."""
+        states = frames
+        for place in range(len(self.convolutions)):
+            names = _named(f"convolutions.{place}")
+            states = writer.add("convolution_2d", states, stride=2, **names)
+            states = writer.add("activation", states, function="relu")
+        states = writer.add("layer_norm", states, epsilon=self.norm.eps, **_named("norm"))
+        states = writer.add("recurrent", states, **programs.recurrent(self.recurrent, "recurrent."))
+        if self.future is not None:
+            states = writer.add("look_ahead", states, **_named("future"))
+        return writer.add("linear", states, name="letters", **_named("head"))
+
+
+def _named(module: str) -> dict[str, str]:
+    """Names of the weights of a module."""
+    return {"weight": f"{module}.weight", "bias": f"{module}.bias"}
 
 
 def ctc_loss(likely: Tensor, lengths: Tensor, batch: Batch) -> Tensor:

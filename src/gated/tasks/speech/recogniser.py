@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -14,46 +14,39 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-import gated.tasks
 from gated.configuration import demand_numbers
+from gated.data.bad_rows import Bad, BadRows
 from gated.data.findings import Finding
-from gated.data.manifest import Bad, BadRows
 from gated.errors import ConfigurationError, DataError, option
 from gated.explain import Probe
+from gated.live.model import Model
+from gated.live.program import Program, Writer
 from gated.phases import counted, phase
 from gated.scoring.seen import Seen
 from gated.scoring.verdict import NOT_WANTED
 from gated.tasks.learner import Learner, Parts, Purpose
 from gated.tasks.speech.alphabet import Alphabet, normalised
-from gated.tasks.speech.audio import Samples, blocks_of, resampled, seconds_of
 from gated.tasks.speech.baseline import NEAREST, nearest
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
-from gated.tasks.speech.features import SHORTEST, FeatureStore, Frames, Heard, log_mel
-from gated.tasks.speech.listening import Listener
+from gated.tasks.speech.decoder import Decoder
+from gated.tasks.speech.features import FeatureStore, Frames, Heard
 from gated.tasks.speech.manifest import Recording, read_manifest
 from gated.tasks.speech.network import SpeechNetwork, steps_after
-from gated.tasks.speech.pieces import LONGEST, pieces_of
 from gated.tasks.speech.probe import speech_probe
 from gated.tasks.speech.score import Evaluation, error_rates, substitutions
 from gated.tasks.speech.search import (
     Letters,
-    LetterScorer,
     Scorer,
-    Scorers,
     Search,
     Word,
-    greedy,
-    letter_confidences,
-    prefix_beam,
-    words_of,
 )
 from gated.tasks.speech.split import By, split, split_beside, split_by
 from gated.tasks.speech.spoken import Speller, check_spelled
 from gated.tasks.speech.task import SpeechTask, Utterance
-from gated.tasks.speech.words import WordModel, WordScorer
+from gated.tasks.speech.transcriber import Transcriber, Transcript
+from gated.tasks.speech.words import WordModel
 from gated.training.options import TrainingOptions
 
-SECONDS_A_FRAME = 0.01
 WEIGHTS = (0.2, 0.4, 0.6, 0.9)
 BONUSES = (0.0, 0.5, 1.0)
 """Of a language model, and for each letter: what is tried on the validation part."""
@@ -64,15 +57,6 @@ WORD_BONUSES = (0.0, 1.0, 2.0)
 
 Read = tuple[Recording, str, Heard]
 """A recording with its normalised text and features."""
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """The transcript of a recording."""
-
-    text: str
-    words: list[Word]
-    seconds: float
 
 
 class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
@@ -204,9 +188,9 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
                 ),
             )
         if config.language_model:
-            self.language = self.letters_by(config.language_model)
+            self.language = self.decoder.letters_by(config.language_model)
         if config.word_model:
-            self.words = self.words_by(config.word_model)
+            self.words = self.decoder.words_by(config.word_model)
         return parts
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> list[Utterance]:
@@ -243,19 +227,19 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         searches[self.name] = replace(self.search, beam=1), None
         if self.search.beam > 1:
             beam = f"{self.name}, beam of {self.search.beam}"
-            searches[beam] = self.search, self.scorer(self.search)
+            searches[beam] = self.search, self.decoder.scorer(self.search)
             if self.language:
-                scorer = self.scorer(self.search, self.language)
+                scorer = self.decoder.scorer(self.search, self.language)
                 searches[f"{beam} and language model"] = self.search, scorer
             if self.words:
                 both = " and language model" if self.language else ""
-                scorer = self.scorer(self.search, self.language, self.words)
+                scorer = self.decoder.scorer(self.search, self.language, self.words)
                 searches[f"{beam}{both} and word model"] = self.search, scorer
         methods, factors = {}, {}
         for name, way in searches.items():
             began = time.perf_counter()
             methods[name] = [
-                self._written(one.versions[0], *way)[0]
+                self.decoder.written(self._likely(one.versions[0]), *way)[0]
                 for one in counted(f"Transcribing, {name}", data)
             ]
             spent = time.perf_counter() - began
@@ -282,167 +266,41 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
 
     def probed(self, data: list[Utterance]) -> Probe:
         """Return the network and recordings with their texts for `gated.explain`."""
-        return speech_probe(self.network, f"{self.name} that hears", data, self.step_seconds)
+        seconds = self.decoder.step_seconds
+        return speech_probe(self.network, f"{self.name} that hears", data, seconds)
 
-    def letters_by(self, run: Path) -> Letters:
-        """Return the language model of a run, as a predictor of the next letter of the alphabet.
+    @property
+    def decoder(self) -> Decoder:
+        """What writes texts by the letters of the training part."""
+        return Decoder(self.config, self.alphabet)
 
-        Raises:
-            ConfigurationError: `run` is not such a language model.
-            ModelFileError: `run` holds no model, or a damaged one.
-        """
-        model: Any = gated.tasks.load(run)
-        if not hasattr(model, "next_letter"):
-            raise ConfigurationError(
-                f"{option('language_model')}: {run} is of the task {model.task!r}; give a run of "
-                "`gated fit language`."
-            )
-        letters: Letters = model.next_letter(self.alphabet.letters)
-        return letters
+    @property
+    def transcriber(self) -> Transcriber:
+        """What transcribes with the network as it is now, without torch."""
+        state = self.network.state_dict().items()
+        weights = {name: of.detach().cpu().numpy() for name, of in state}
+        model = Model(Program(self.program(), weights), weights, self.task)
+        return Transcriber(model, self.config, self.alphabet, self.search, self.mean)
 
-    def words_by(self, path: Path) -> WordModel:
-        """Return the word model of a text, written as the transcripts are, or of an ARPA file.
+    def transcribe(self, path: Path | str) -> Transcript:
+        """Transcribe a recording, with the language and word models of the training.
 
-        Raises:
-            DataError: the file holds no word, is damaged, or not UTF-8.
-            FileNotFoundError: there is no such file.
-        """
-        config = self.config
-        return WordModel.read(
-            path,
-            lambda line: normalised(
-                line, keep_case=config.keep_case, keep_punctuation=config.keep_punctuation
-            ),
-        )
-
-    def scorer(
-        self, search: Search, language: Letters | None = None, words: WordModel | None = None
-    ) -> Scorer | None:
-        """Return what a search adds to the scores of texts; None for nothing.
-
-        Raises:
-            ConfigurationError: only known words are asked for, without a word model.
-            DataError: a hot word, or no word of the model, can be written with the alphabet.
-        """
-        scorers: list[Scorer] = []
-        if language is not None:
-            scorers.append(LetterScorer(language, search.weight, search.bonus))
-        if words is not None or search.hot_words:
-            letters = self.alphabet.letters
-            scorers.append(
-                WordScorer(
-                    letters,
-                    words,
-                    search.word_weight,
-                    search.word_bonus if words is not None else 0.0,
-                    search.hot_words,
-                    search.hot_bonus,
-                    search.only_known_words and words is not None,
-                )
-            )
-        return Scorers(scorers) if scorers else None
-
-    def transcribe(
-        self,
-        path: Path | str,
-        language: Letters | None = None,
-        words: WordModel | None = None,
-        longest: float = LONGEST,
-    ) -> Transcript:
-        """Transcribe a recording; a long one in pieces that are cut where nobody speaks.
-
-        Args:
-            path: of the recording.
-            language: language model over the letters of the alphabet, if any.
-            words: word model, if any.
-            longest: seconds of a piece at most.
+        More is done by `transcriber`, which a run has too: `gated.load`.
 
         Raises:
             DataError: it cannot be decoded, is silent, or too short.
             FileNotFoundError: there is no such file.
         """
-        path = Path(path)
-        scorer = self.scorer(self.search, language, words)
-        try:
-            seconds = seconds_of(path) if path.is_file() else 0.0
-            if seconds is None or seconds > longest:
-                return self._in_pieces(*blocks_of(path, 1.0), scorer, longest, seconds)
-            heard = self._store.heard(path)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
-        text, spoken = self._written(self._normal(heard.frames), self.search, scorer)
-        return Transcript(text, spoken, heard.seconds)
+        return self.transcriber.transcribe(path, self.language, self.words)
 
-    def transcribe_samples(
-        self,
-        blocks: Iterable[Samples],
-        rate: int,
-        language: Letters | None = None,
-        words: WordModel | None = None,
-        longest: float = LONGEST,
-    ) -> Transcript:
-        """Transcribe samples, some at a time; raises as `transcribe` does.
-
-        Args:
-            blocks: (n,) each, from -1 to 1.
-            rate: samples per second.
-            language: language model over the letters of the alphabet, if any.
-            words: word model, if any.
-            longest: seconds of a piece at most.
-        """
-        scorer = self.scorer(self.search, language, words)
-        return self._in_pieces(rate, blocks, scorer, longest)
-
-    def _in_pieces(
-        self,
-        rate: int,
-        blocks: Iterable[Samples],
-        scorer: Scorer | None,
-        longest: float,
-        seconds: float | None = None,
-    ) -> Transcript:
-        """Transcribe piece by piece; of the samples only those of a piece are kept."""
-        heard, told = 0.0, 0
-        spoken: list[Word] = []
-
-        def counting() -> Iterator[Samples]:
-            nonlocal heard
-            for block in blocks:
-                heard += len(block) / rate
-                yield block
-
-        any_sound = False
-        with phase("Transcribing", None if seconds is None else int(seconds)) as second:
-            for piece in pieces_of(counting(), rate, longest):
-                any_sound = True
-                samples = resampled(piece.samples, rate, self.config.sample_rate)
-                frames = log_mel(samples, self.config.sample_rate, self.config.mels)
-                if len(frames):
-                    normal = self._normal(frames)
-                    spoken += self._written(normal, self.search, scorer, piece.begin)[1]
-                while told < int(piece.begin + len(piece.samples) / rate):
-                    second()
-                    told += 1
-        if heard < SHORTEST:
-            raise DataError(f"it lasts {heard:.3f} s, too short to hold speech.")
-        if not any_sound:
-            raise DataError("it holds silence only, below -60 dB throughout.")
-        return Transcript(" ".join(word.text for word in spoken), spoken, heard)
-
-    def listener(self, rate: int) -> Listener:
-        """Return a listener that transcribes a stream of samples at this sampling rate.
-
-        Raises:
-            ConfigurationError: the network reads both ways.
-        """
-        return Listener(
-            self.network.eval(),
-            self.alphabet,
-            self.mean,
-            self.deviation,
-            sample_rate=self.config.sample_rate,
-            rate=rate,
+    def program(self) -> dict[str, Any]:
+        """Return what reads features, and predicts blank and letters at each step."""
+        writer = Writer("numbers", self.config.mels)
+        frames = writer.add(
+            "standardise", writer.input, mean=self.mean.tolist(), deviation=self.deviation.tolist()
         )
+        found = writer.add("softmax", self.network.write(writer, frames), name="likely")
+        return writer.program("probabilities", found, labels=["", *self.alphabet.letters])
 
     def choose_search(
         self, language: Letters | None = None, words: WordModel | None = None
@@ -459,8 +317,8 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         likely = [self._likely(one.versions[0]) for one in held]
 
         def errors(search: Search, words: WordModel | None) -> float:
-            scorer = self.scorer(search, language, words)
-            texts = [self._searched(of, search, scorer)[0] for of in likely]
+            scorer = self.decoder.scorer(search, language, words)
+            texts = [self.decoder.written(of, search, scorer)[0] for of in likely]
             return error_rates(references, texts).wer
 
         if language is not None:
@@ -488,13 +346,10 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         """Return `count` or fewer recordings of the test part, with their words and times."""
         tested = self.parts.test
         chosen = tested[:: max(1, -(-len(tested) // count))]
-        way = self.search, self.scorer(self.search, self.language, self.words)
-        return [(one, self._written(one.versions[0], *way)[1]) for one in chosen]
-
-    @property
-    def step_seconds(self) -> float:
-        """Duration of a step of the recurrent layers, in seconds."""
-        return float(SECONDS_A_FRAME * 2**self.config.subsampling)
+        way = self.search, self.decoder.scorer(self.search, self.language, self.words)
+        return [
+            (one, self.decoder.written(self._likely(one.versions[0]), *way)[1]) for one in chosen
+        ]
 
     def _new_store(self) -> FeatureStore:
         return FeatureStore(self.config.sample_rate, self.config.mels, self.config.cache)
@@ -633,27 +488,6 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         likely, _ = self.network(torch.from_numpy(frames)[:, None], torch.tensor([len(frames)]))
         found: Frames = likely[:, 0].numpy()
         return found
-
-    def _written(
-        self,
-        frames: Frames,
-        search: Search,
-        scorer: Scorer | None = None,
-        begin: float = 0.0,
-    ) -> tuple[str, list[Word]]:
-        """Return the text of normalised features, and its words in time, `begin` seconds later."""
-        return self._searched(self._likely(frames), search, scorer, begin)
-
-    def _searched(
-        self, likely: Frames, search: Search, scorer: Scorer | None, begin: float = 0.0
-    ) -> tuple[str, list[Word]]:
-        if search.beam == 1:
-            codes, steps = greedy(likely)
-        else:
-            codes, steps = prefix_beam(likely, search, scorer)
-        text, sure = self.alphabet.decode(codes), letter_confidences(likely, codes, steps)
-        words = words_of(text, steps, sure, self.step_seconds, begin)
-        return " ".join(word.text for word in words), words
 
 
 def texts_of(read: Sequence[Read]) -> list[str]:

@@ -13,8 +13,8 @@ import polars as pl
 import torch
 
 from gated.configuration import demand_numbers
+from gated.data.bad_rows import BadRows
 from gated.data.findings import Finding
-from gated.data.manifest import BadRows
 from gated.data.predictions import label_columns
 from gated.data.single_labels import single_labels
 from gated.data.split_by_text import bare, near_to, split_by_text

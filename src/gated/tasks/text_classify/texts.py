@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from gated.data.bad_rows import BadRows
 from gated.data.findings import RowError
-from gated.data.manifest import BadRows, read_rows
+from gated.data.manifest import read_rows
 from gated.data.raw_table import is_table
 from gated.data.text_lines import numbered_lines
 from gated.errors import DataError

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from gated.data.bad_rows import Bad, BadRows
 from gated.data.findings import RowError
-from gated.data.manifest import Bad, BadRows, read_rows
+from gated.data.manifest import read_rows
 from gated.data.raw_table import is_table
 from gated.data.text_lines import lines_of, numbered_lines
 from gated.errors import DataError, require

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from gated.data.bad_rows import BadRows
 from gated.data.findings import Finding
-from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError, option
 from gated.explain import Probe
 from gated.model_files import attached_file

@@ -13,7 +13,7 @@ import polars as pl
 from torch import nn
 
 from gated.configuration import demand_numbers
-from gated.data.manifest import Bad, BadRows
+from gated.data.bad_rows import Bad, BadRows
 from gated.data.predictions import label_columns
 from gated.data.raw_table import is_table
 from gated.data.single_labels import single_labels

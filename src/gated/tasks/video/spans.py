@@ -9,8 +9,8 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.bad_rows import Bad
 from gated.data.findings import RowError
-from gated.data.manifest import Bad
 from gated.errors import DataError
 from gated.phases import counted
 from gated.tasks.video.frames import FrameStore, Pixels

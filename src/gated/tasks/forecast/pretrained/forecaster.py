@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from gated.data.bad_rows import Bad, refuse
 from gated.data.findings import Finding
-from gated.data.manifest import Bad, refuse
 from gated.data.number_columns import parse_numbers
 from gated.data.raw_table import RawTable, Source, open_table
 from gated.data.timestamps import UnreadableTimeError, read_times
