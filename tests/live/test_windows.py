@@ -132,6 +132,24 @@ def test_what_waits_in_different_ways_is_not_joined() -> None:
             model(writer.program("numbers", both), random(0, **arrays))
 
 
+def joined_with_a_patch(kernel: int) -> Model:
+    """A convolution over every third step, beside patches of three."""
+    writer = Writer("numbers", 2)
+    seen = writer.add("convolution_2d", writer.input, weight="w", stride=3)
+    both = writer.add("concatenate", writer.add("patch", writer.input, steps=3), seen)
+    return model(writer.program("numbers", both), random(0, w=(2, 1, kernel, kernel)))
+
+
+def test_what_waits_in_the_same_way_is_joined() -> None:
+    of, x = joined_with_a_patch(5), np.random.default_rng(4).normal(size=(14, 2))
+    stream = of.stream()
+    pushed = [out for out in map(stream.push, x) if out is not None]
+    np.testing.assert_array_equal(np.concatenate([pushed, stream.finish()]), of(x))
+    assert len(pushed) == 4
+    with pytest.raises(ModelFileError, match="inputs of different steps"):
+        joined_with_a_patch(3)
+
+
 @pytest.mark.parametrize(
     ("options", "shape", "why"),
     [

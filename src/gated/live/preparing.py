@@ -98,7 +98,7 @@ class Patch(Layer):
 
     def run(self, given: Sequence[Steps], state: State) -> tuple[Steps, State]:
         """Join those patches that are whole; a sequence's last one is filled up with lengths."""
-        values, lengths = given[0]
+        values, lengths = np.asarray(given[0].values, np.float32), given[0].lengths
         B = values.shape[1]
         if lengths is not None:  # whole sequences: nothing is left for later
             count = -(-lengths // self.steps)

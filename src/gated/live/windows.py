@@ -42,7 +42,7 @@ class Windows(Layer):
 
     def begin(self, sequences: int) -> State:
         """The steps that are read again, and how many there are."""
-        kept = np.zeros((sequences, max(self.width - 1, self.before), self.features), np.float32)
+        kept = np.zeros((sequences, self.width - 1, self.features), np.float32)
         return kept, np.full(sequences, self.before, np.int64)
 
     def run(self, given: Sequence[Steps], state: State) -> tuple[Steps, State]:
