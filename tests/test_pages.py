@@ -90,5 +90,7 @@ def test_a_chinese_page_reads_as_one(page: Path) -> None:
     own = "\n".join(line for line in text.splitlines() if "「" not in line)  # not what is quoted
     assert not re.findall(rf".*(?:{HAN}[,;:!?()]|[,;:!?()]{HAN}).*", own)  # full width is asked for
     assert not re.findall(rf".*{HAN}\n{HAN}.*", own)  # browsers show such a break as a space
+    stops = "[。！？；，：]"  # wide enough without a space, or a break, which is shown as one
+    assert not re.findall(rf".*{stops}(?:\*\*)?[ \n]{HAN}.*", prose(page))
     assert "docs/en/" not in prose(page)
     assert "../en/" not in prose(page)

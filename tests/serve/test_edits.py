@@ -286,7 +286,7 @@ def test_numbers_that_cannot_be_are_refused_in_words(page: Any) -> None:
     bias, state = "Forget gate f of unit 3, bias", "h of unit 3 after step 4"
     for label, typed, words in (
         (bias, "abc", "“abc” is not a number."),
-        (bias, "", "“” is not a number."),
+        (bias, "", "The field is empty. Write a number"),
         (bias, "1e9", "1e9 is not possible: this field takes numbers between −100 and 100."),
         (
             state,

@@ -16,6 +16,7 @@ PLACES = {
     "box=": "#box",
     "at=train": "#train",
     "at=comparison": "section:has(> #comparison)",
+    "at=reach": "section:has(> #reach)",
 }
 """What a link with this part opens; the first that it has counts."""
 ANSWERS = {
@@ -30,7 +31,7 @@ ANSWERS = {
         "not enough, never forgets, predicts worse",
         "c is the memory, hidden state h, is output, gates of the next step read h",
         "no gate, computed anew, multiplied by a matrix, shrinks, gate that decides what is kept",
-        "GRU has one gate, one state, one gate for keeping, another for writing, two states",
+        "GRU has one gate, one state, other gate, one gate for keeping, another for writing",
         "norm, shortened, hides, probability, trained weights, random",
     ],
     "zh": [
@@ -44,7 +45,7 @@ ANSWERS = {
         "不够, 从不遗忘, 不如",
         "c 是记忆, 隐藏状态 h, 输出的部分, 下一步的各个门读取的是 h",
         "没有门, 重新计算, 乘以一个矩阵, 缩小, 负责保留的门",
-        "GRU 用同一个门, 一个状态, LSTM 用 f 控制保留, 另一个门 i 控制写入, 两个状态",
+        "GRU 用同一个门, 一个状态, 另一个门 r, LSTM 用 f 控制保留, 另一个门 i 控制写入",
         "范数, 缩短, 遮住, 概率, 训练过的权重, 随机",
     ],
 }

@@ -253,9 +253,110 @@ def test_a_state_that_was_set_is_named_as_the_change_by_hand(
 def test_a_place_that_there_is_not_is_named(opened: Callable[[str], Page], address: str) -> None:
     page = opened(f"{address}#at=cellar&language=en&theme=light")
     settle(page)
-    expect(page.locator("#notices")).to_contain_text("There is no part of the page “cellar”.")
+    expect(page.locator("#notices")).to_contain_text("Part of the page: there is no “cellar”.")
     page.goto("about:blank")
     page.goto(f"{address}#at=similar&language=en&theme=light")
     settle(page)
     expect(page.locator("#similar-title")).to_be_in_viewport()
     expect(page.locator("#notices")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("link", "moment"),
+    [("#language=zh", "天"), ("#language=zh&theme=dark", "天"), ("#language=en", "T")],
+)
+def test_a_link_with_a_language_alone_is_a_first_visit(
+    link: str, moment: str, opened: Callable[[str], Page], address: str
+) -> None:
+    page = opened(address + link)
+    settle(page)
+    expect(page.locator("#tour")).to_have_count(1)
+    opened_at = page.locator("#moment").inner_text()
+    assert moment in opened_at or "风" in opened_at
+    page.goto("about:blank")
+    page.goto(address + link)  # not so at the second visit
+    settle(page)
+    expect(page.locator("#tour")).to_have_count(0)
+
+
+def test_a_link_to_a_stop_opens_the_networks_of_its_language(
+    opened: Callable[[str], Page], address: str
+) -> None:
+    for language, network in (("zh", "tang"), ("en", "shakespeare")):
+        page = opened(f"{address}#tour=2&language={language}")
+        settle(page)
+        assert page.locator("#exhibit").input_value() == network
+        page.close()
+
+
+def test_the_address_is_that_of_the_page_while_it_plays(
+    opened: Callable[[str], Page], address: str
+) -> None:
+    page = opened(f"{address}#language=en&step=3")
+    settle(page)
+    page.click("#play")
+    page.click("#language")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+    expect(page).to_have_url(re.compile("language=zh"))
+    expect(page.locator("#play")).to_contain_text("暂停")
+    page.reload()
+    settle(page)
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(("stop", "named"), [(5, "#value"), (6, "#reach")])
+def test_what_a_stop_names_is_in_the_window(
+    stop: int, named: str, language: str, opened: Callable[[str], Page], address: str
+) -> None:
+    page = opened("about:blank")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{address}#language={language}&tour={stop}")
+    settle(page)
+    box = page.locator(named).bounding_box()
+    assert box is not None
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 800
+
+
+def test_the_gates_that_keep_are_averaged(opened: Callable[[str], Page], address: str) -> None:
+    page = opened(f"{address}#language=en&at=reach&exhibit=shakespeare")
+    settle(page)
+    text = page.locator("#text").input_value()
+    means = page.evaluate(
+        """async (text) => {
+          const found = [];
+          for (const [network, gate] of [["gru", "update_gate"], ["lstm", "forget_gate"]]) {
+            const { arrays } = await gated.reading("shakespeare", network, text);
+            const { numbers } = arrays[gate];
+            found.push(numbers.reduce((sum, number) => sum + number, 0) / numbers.length);
+          }
+          return found;
+        }""",
+        text,
+    )
+    told = f"Here this gate is {means[0]:.2f} in the GRU and {means[1]:.2f} in the LSTM, on average"
+    expect(page.locator("#shrinks")).to_contain_text(told)
+
+
+def test_a_place_that_is_no_whole_number_changes_nothing(
+    opened: Callable[[str], Page], address: str
+) -> None:
+    page = opened(f"{address}#language=en&unit=7&exhibit=shakespeare")
+    settle(page)
+    unit = page.locator("#unit")
+    unit.fill("1.5")
+    expect(page.locator("#notices")).to_contain_text("there is no “1.5”")
+    expect(page.locator("#notices")).to_contain_text("The page shows: 7.")
+    unit.fill("")
+    unit.press("Enter")
+    expect(unit).to_have_value("7")
+    expect(page.locator("#notices")).to_be_hidden()
+
+
+def test_what_is_not_there_has_no_dash_for_it(opened: Callable[[str], Page], address: str) -> None:
+    page = opened(f"{address}#language=en&box=zzz&at=zzz&exhibit=shakespeare")
+    settle(page)
+    expect(page.locator("#notices")).to_contain_text("Opened gate: there is no “zzz”.")
+    assert "–." not in page.locator("#notices").inner_text()
+    assert "The page shows" not in page.locator("#notices").inner_text()

@@ -180,7 +180,7 @@ export const CHINESE: Words = {
   comma: "，",
   takeBack: "撤销",
   takeAllBack: "全部撤销",
-  noNumber: (typed) => `“${typed}”不是数字。请输入 −0.25 这样的数字。原值不变。`,
+  noNumber: (typed) => `${typed.trim() ? `“${typed}”不是数字` : "这一栏是空的"}。请输入 −0.25 这样的数字。原值不变。`,
   outside: (hidden, typed, low, high) => `不能取 ${typed}：${hidden ? `隐藏状态由门和 tanh 算出，在 ${low} 与 ${high} 之间` : `这里只接受 ${low} 与 ${high} 之间的数`}。原值不变。`,
   tooManyEdits: (most) => `已经改了 ${most} 个数字，不能再多。请先撤销一个。`,
   curves: "当前时刻前后的文本，以及所选神经元的状态和门随时间的变化",
@@ -216,10 +216,13 @@ export const CHINESE: Words = {
   noReach: (nothing) => (nothing ? "没有曲线：这里的预测不依赖网络读到的任何内容。" : "没有曲线：这里每一步的预测都不依赖之前的步。请换一段更长的文本，或换一个网络。"),
   differ: (cells) =>
     [
-      cells.includes("rnn") && "普通 RNN 会忘，是因为它没有门：每一步的整个状态都要经过权重和 tanh 一类的函数重新计算。它的梯度每往回退一步就乘以一个矩阵，在大多数网络里很快就缩小到接近零。",
-      cells.includes("gru") && "GRU 用同一个门 z 控制保留与写入，只有一个状态 h，既是记忆，也是输出。",
+      cells.includes("gru") && "GRU 用同一个门 z 控制保留与写入，只有一个状态 h，既是记忆，也是输出。它的另一个门 r 决定候选记忆读取这个状态的多少。",
       cells.includes("lstm") && "LSTM 用 f 控制保留，用另一个门 i 控制写入；它有两个状态，即记忆 c 和输出 h，两者之间还有第三个门 o。",
-      cells.some((cell) => cell === "gru" || cell === "lstm") && "沿着有门的记忆，梯度每一步只乘以负责保留的门：只要这个门接近 1，梯度就几乎不缩小。",
+    ].filter(Boolean).join("\n"),
+  shrinks: (networks) =>
+    [
+      networks.some(({ cell }) => cell === "rnn") && "普通 RNN 会忘，是因为它没有门：每一步的整个状态都要经过权重和 tanh 一类的函数重新计算。它的梯度每往回退一步就乘以一个矩阵，在大多数网络里很快就缩小到接近零。",
+      networks.some(({ kept }) => kept !== null) && `沿着有门的记忆，梯度每一步只乘以负责保留的门：只要这个门接近 1，梯度就几乎不缩小。在这里，这个门对所有神经元和所有步的平均值是：${networks.filter(({ kept }) => kept !== null).map(({ name, kept }) => `${name} ${two(kept!)}`).join("，")}。`,
     ].filter(Boolean).join("\n"),
   facts: (units, score, reach, whole) => `${units} 个神经元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}${reach === null ? "" : "；"}${reach === null ? "" : whole && !reach ? "文本太短，看不出梯度能传多远" : !reach ? "预测只依赖当前的字符" : `梯度${whole ? "至少" : ""}能传回 ${reach} 步之前`}。`,
   reach: "梯度能传多远",
@@ -270,7 +273,7 @@ export const CHINESE: Words = {
   parts: {
     text: "文本", exhibit: "网络的训练数据", series: "序列", moment: "预测起点", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "所有神经元", span: "何时", first: "从第几步", last: "到第几步", edits: "改过的数字", other: "第二段文本", tour: "导览的站", story: "图解的进度", language: "语言", theme: "配色", box: "展开的门",
   },
-  absent: (what, asked, there, shown) => `${what}：没有“${asked}”。可以是：${there.replaceAll(", ", "、")}。现在显示：${shown}。`,
+  absent: (what, asked, there, shown) => `${what}：没有“${asked}”。可以是：${there.replaceAll(", ", "、")}。${shown && `现在显示：${shown}。`}`,
   strange: (name, parts) => `这个页面不认识链接中的“${name}”。链接可以包含：${parts.replaceAll(", ", "、")}。`,
   cut: (length, longest) => `这段文本有 ${length.toLocaleString("zh")} 个字符，网络只读前 ${longest.toLocaleString("zh")} 个，其余省略。`,
   heldNowhere: (first, end) => `没有固定任何一步的门：范围从第 ${first} 步开始，在最后一步（第 ${end} 步）之后。`,
@@ -320,7 +323,7 @@ export const CHINESE: Words = {
       return `要弄清一个门有什么用，就把它固定为别的值，看什么会改变。${into ? "在这一站" : "这里"}，只在${line}尾那一步（页面顶部文本中的下划线处），把这个神经元的遗忘门固定为 1，即保持打开。计数没有被抹去：${where}cₜ 是 ${signed(stateChanged)}，而不是 ${signed(state)}。网络预测${end}的概率是 ${percent(changed)}，而不是 ${percent(plain)}（${mark}），${expects}。把滑块移向 0，或按“取消固定”。`;
     },
     shut: ({ bits }) => {
-      const still = "在这一站，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭。从账本可以看到：只剩最后一步写入的内容。";
+      const still = "在这一站，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭，只剩最后一步写入的内容。";
       if (!bits) return still;
       const { plain, none, everything, blind } = bits;
       const compared = { muchWorse: "这还要差得多", worse: "这更差", same: "这一样差", better: "这反而好一些" }[effect(none, everything)];

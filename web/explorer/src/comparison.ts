@@ -6,6 +6,7 @@ import { NETWORK_STYLES, OTHER_STYLES, type Theme } from "./colours";
 import { HeatMap } from "./heatmap";
 import { dependenceOf, FLOOR, reachOf, relative } from "./reach";
 import type { Network, Reading } from "./reading";
+import { keeping } from "./tour";
 import type { Words } from "./words";
 
 /** Of the shortest names; longer ones get more. */
@@ -29,6 +30,13 @@ function farthest(reading: Reading): [number | null, boolean] {
   return [reach, reach + 1 >= reading.gradient.steps];
 }
 
+/** The mean of the gate that decides what is kept, over steps and units; null without such a gate. */
+function kept(network: Network, reading: Reading | undefined): number | null {
+  const gate = keeping(network);
+  const numbers = gate ? reading?.arrays[gate]?.numbers : undefined;
+  return numbers ? numbers.reduce((whole, number) => whole + number, 0) / numbers.length : null;
+}
+
 export class Comparison {
   private readonly columns: Column[];
 
@@ -37,6 +45,8 @@ export class Comparison {
     private readonly plot: SVGSVGElement,
     /** Says in words what the plot cannot show. */
     private readonly told: HTMLElement,
+    /** Says why a gradient shrinks, and by what gates. */
+    private readonly why: HTMLElement,
     networks: Network[],
     choose: (network: string, step: number, unit: number) => void,
     private readonly glance: (reading: Reading, network: Network, step: number, words: Words) => string,
@@ -61,7 +71,7 @@ export class Comparison {
       if (!reading) continue;
       element.classList.toggle("chosen", network.name === chosen);
       const unknown = this.unknown(network);
-      facts.textContent = words.facts(network.units, reading.score, ...farthest(reading), reading.credit?.median === false) + (unknown ? ` ${words.unknownShort(unknown)}` : "");
+      facts.textContent = words.facts(network.units, reading.score, ...farthest(reading), reading.credit?.median === false) + (unknown ? words.gap + words.unknownShort(unknown) : "");
       map.paint(reading.arrays[network.states[0]], words.arrays.hidden, true, theme);
     }
     this.draw(readings, words, theme);
@@ -79,6 +89,8 @@ export class Comparison {
 
   private draw(readings: Map<string, Reading>, words: Words, theme: Theme): void {
     this.plot.setAttribute("aria-label", words.reach);
+    this.why.textContent = words.shrinks(this.columns.map(({ network }) => ({ cell: network.cell, name: network.name.toUpperCase(), kept: kept(network, readings.get(network.name)) })));
+    this.why.hidden = !this.why.textContent;
     const known = [...readings.values()].map(dependenceOf).filter((dependence) => dependence !== null);
     const curved = !known.length || known.includes("past");
     this.plot.toggleAttribute("hidden", !curved);

@@ -115,11 +115,16 @@ export class Controls {
 
   private inputs(): void {
     const { go, now } = this;
-    const whole = (value: string, change: (number: number) => Partial<View>) => {
-      if (value !== "") go(change(Number(value)), true);
+    // A field that was emptied is left alone while somebody types in it, and then shows again what the page shows.
+    const whole = (part: "unit" | "first" | "last") => {
+      this.on(part, "input", ({ value }) => value !== "" && go({ [part]: Number(value) }, true));
+      this.on(part, "change", (field) => {
+        if (field.value === "") go({ [part]: now()[part] }, true);
+        field.value = String(now()[part]);
+      });
     };
     this.on("step", "input", ({ value }) => go({ step: Number(value) }));
-    this.on("unit", "input", ({ value }) => whole(value, (unit) => ({ unit })));
+    whole("unit");
     this.on("gate", "change", ({ value }) => go({ gate: value }));
     this.on("all", "change", ({ checked }) => go({ all: checked }));
     this.on("value", "input", ({ value }) => go({ value: Number(value) }));
@@ -127,8 +132,8 @@ export class Controls {
       const { step, steps } = now();
       go({ span: value as Span, first: step, last: Math.min(steps, step + RANGE) - 1 });
     });
-    this.on("first", "input", ({ value }) => whole(value, (first) => ({ first })));
-    this.on("last", "input", ({ value }) => whole(value, (last) => ({ last })));
+    whole("first");
+    whole("last");
   }
 
   private keyboard(): void {

@@ -192,7 +192,7 @@ export const ENGLISH = {
   comma: ", ",
   takeBack: "Undo",
   takeAllBack: "Undo all",
-  noNumber: (typed: string): string => `“${typed}” is not a number. Write a number like −0.25. The old value is kept.`,
+  noNumber: (typed: string): string => `${typed.trim() ? `“${typed}” is not a number` : "The field is empty"}. Write a number like −0.25. The old value is kept.`,
   outside: (hidden: boolean, typed: string, low: string, high: string): string =>
     `${typed} is not possible: ${hidden ? `a hidden state, which gates and tanh compute, is between ${low} and ${high}` : `this field takes numbers between ${low} and ${high}`}. The old value is kept.`,
   tooManyEdits: (most: number): string => `${most} numbers are already changed, and no more can be. Undo one first.`,
@@ -230,10 +230,14 @@ export const ENGLISH = {
   /** How the cells that are compared differ. */
   differ: (cells: string[]): string =>
     [
-      cells.includes("rnn") && "A plain RNN forgets because it has no gate: at every step its whole state is computed anew, through weights and a function such as tanh. Its gradient is multiplied by a matrix at each step back, and in most networks it soon shrinks to almost nothing.",
-      cells.includes("gru") && "A GRU has one gate, z, for keeping and for writing, and one state, h, which is both memory and output.",
+      cells.includes("gru") && "A GRU has one gate, z, for keeping and for writing, and one state, h, which is both memory and output. Its other gate, r, says how much of this state the candidate reads.",
       cells.includes("lstm") && "An LSTM has one gate for keeping, f, and another for writing, i; and it has two states, the memory c and the output h, with a third gate, o, between them.",
-      cells.some((cell) => cell === "gru" || cell === "lstm") && "Along a memory with gates the gradient is multiplied at each step only by the gate that decides what is kept: while this gate stays near 1, the gradient hardly shrinks.",
+    ].filter(Boolean).join("\n"),
+  /** Why a gradient shrinks; of each network the mean of the gate that decides what is kept, where it has one. */
+  shrinks: (networks: { cell: string; name: string; kept: number | null }[]): string =>
+    [
+      networks.some(({ cell }) => cell === "rnn") && "A plain RNN forgets because it has no gate: at every step its whole state is computed anew, through weights and a function such as tanh. Its gradient is multiplied by a matrix at each step back, and in most networks it soon shrinks to almost nothing.",
+      networks.some(({ kept }) => kept !== null) && `Along a memory with gates the gradient is multiplied at each step only by the gate that decides what is kept: while this gate stays near 1, the gradient hardly shrinks. Here this gate is ${listed(networks.filter(({ kept }) => kept !== null).map(({ name, kept }) => `${two(kept!)} in the ${name}`))}, on average over all units and steps.`,
     ].filter(Boolean).join("\n"),
   facts: (units: number, score: number | null, reach: number | null, whole: boolean, _weightless: boolean): string =>
     `${units} units${score === null ? "" : `, ${two(score)} bits a character here`}${reach === null ? "" : "; "}${reach === null ? "" : whole && !reach ? "the text is too short to tell how far its gradient reaches back" : !reach ? "its prediction depends only on the character at the step itself" : `its gradient reaches back ${whole ? "at least " : ""}${some(reach, "step")}`}.`,
@@ -286,12 +290,12 @@ export const ENGLISH = {
     ({ text: `the passage “${passage}”`, network: `the ${network?.toUpperCase()}`, unit: `unit ${unit}`, value: value === null ? "gates that are not held" : `the gate held at ${two(value)}`, edits: "the network without changed numbers", step: until ? `steps ${step} to ${until}` : `step ${step}` })[part as "text"],
   tourAway: (parts: string[], silent: boolean): string => `This stop is about ${listed(parts)}. The page now shows something else${silent ? ", so the text of the stop is left out" : ""}. `,
   tourKept: "Your own text is kept: choose “your own” under “A passage” to bring it back.",
-  section: "part of the page",
+  section: "Part of the page",
   notices: "Notices",
   parts: {
     text: "Text", exhibit: "Networks trained on", series: "Series", moment: "Forecast from", network: "Network", step: "Step", unit: "Unit", gate: "Gate", value: "Value of the gate", all: "of every unit", span: "when", first: "from step", last: "to step", edits: "Changed numbers", other: "Second text", tour: "Guided tour, stop", story: "Time of the story", language: "Language", theme: "Colours", box: "Opened gate",
   } as Record<Part, string>,
-  absent: (what: string, asked: string, there: string, shown: string): string => `${what}: there is no “${asked}”. Possible: ${there}. The page shows: ${shown}.`,
+  absent: (what: string, asked: string, there: string, shown: string): string => `${what}: there is no “${asked}”. Possible: ${there}.${shown && ` The page shows: ${shown}.`}`,
   strange: (name: string, parts: string): string => `This page does not know “${name}” in the link. A link may contain: ${parts}.`,
   cut: (length: number, longest: number): string => `The text has ${length.toLocaleString("en")} characters. The network reads the first ${longest.toLocaleString("en")}; the rest is left out.`,
   heldNowhere: (first: number, end: number): string => `The gate is held at no step: the range begins at step ${first}, after the last step, ${end}.`,
@@ -341,7 +345,7 @@ export const ENGLISH = {
       return `To find out what a gate is for, hold it at another value and see what changes. ${into ? "At this stop" : "Here"} the forget gate of this unit is held open, at 1, at the one step where the line ends (underlined in the text at the top of the page). The count is not deleted: ${where}cₜ is ${signed(stateChanged)} instead of ${signed(state)}. The network gives ${end} a probability of ${percent(changed)} instead of ${percent(plain)} (${mark}): ${expects}. Move the slider towards 0, or press “Release”.`;
     },
     shut: ({ bits }) => {
-      const still = "At this stop the gate that decides what is kept is held shut, at 0, in every unit and at every step. Only what the last step wrote is left, as the ledger shows.";
+      const still = "At this stop the gate that decides what is kept is held shut, at 0, in every unit and at every step. Only what the last step wrote is left.";
       if (!bits) return still;
       const { plain, none, everything, blind } = bits;
       const compared = { muchWorse: "this is much worse still", worse: "this is worse still", same: "this is just as bad", better: "this is better" }[effect(none, everything)];

@@ -33,6 +33,8 @@ import { wordsFor, type Words } from "./words";
 
 const STEPS_PER_SECOND = 8;
 const PATIENCE = 250;
+/** Parts of the view that are places in a list. */
+const WHOLE = ["series", "moment", "step", "unit", "first", "last"] as const;
 /** Milliseconds without a move before the moment is read out. */
 const REST = 600;
 const ORDER = ["forget_gate", "reset_gate", "input_gate", "update_gate", "candidate", "output_gate", "cell", "hidden"];
@@ -107,7 +109,7 @@ export class Explorer {
         ? new TextScene(find("strip"), find("prediction"), find("text"), find("passage"), exhibit, go)
         : new SeriesScene(find("strip"), find("prediction"), find("series"), find("origin"), find("from"), find("legend"), exhibit, (series, moment) => readers.momentOf(series, moment), go);
     const glance = this.scene.glance.bind(this.scene);
-    this.comparison = new Comparison(find("comparison"), find("reach"), find("no-reach"), exhibit.networks, (network, step, unit) => this.go({ network, step, unit }), glance, (network) => this.scene.unknown(network));
+    this.comparison = new Comparison(find("comparison"), find("reach"), find("no-reach"), find("shrinks"), exhibit.networks, (network, step, unit) => this.go({ network, step, unit }), glance, (network) => this.scene.unknown(network));
     const { signal } = this.closing;
     this.controls = new Controls(exhibit, exhibits, signal, () => ({ ...this.view, steps: this.steps }), go, () => this.toggle());
     this.training = new Training(signal);
@@ -181,7 +183,9 @@ export class Explorer {
   /** Change the view. What only moves in time is drawn in the next frame; the rest anew. */
   go(change: Partial<View>, typed = false): void {
     const old = this.view;
-    this.view = this.within({ ...old, ...change });
+    // A place is a whole number: where another one is typed, what was shown stays.
+    const broken = WHOLE.filter((part) => change[part] !== undefined && !Number.isInteger(change[part]));
+    this.view = this.within({ ...old, ...change, ...Object.fromEntries(broken.map((part) => [part, old[part]])) });
     for (const part of Object.keys(change) as Part[]) {
       this.refusals.delete(part);
       if (typed) this.compare(part, String(change[part]));
@@ -193,8 +197,11 @@ export class Explorer {
     else if (differs("network") && (this.view.value !== null || this.view.edits)) this.soon(() => this.ask());
     if (differs("network", "language", "theme", "box", "gate", "value", "all", "span", "first", "last", "edits", "other", "series", "moment", "tour")) this.paint();
     this.frame ||= requestAnimationFrame(() => this.draw());
-    clearTimeout(this.linking);
-    this.linking = window.setTimeout(() => history.replaceState(null, "", writeView(this.view, this.exhibit.kind)), PATIENCE);
+    // While the page plays too, so that the address stays that of the page.
+    this.linking ||= window.setTimeout(() => {
+      this.linking = 0;
+      history.replaceState(null, "", writeView(this.view, this.exhibit.kind));
+    }, PATIENCE);
   }
 
   private within(view: View): View {
@@ -276,7 +283,7 @@ export class Explorer {
   private check(hash: string): void {
     const { parts, strange, at } = askedBy(hash, this.exhibit);
     this.strange = strange;
-    this.nowhere = at !== null && !SECTIONS.includes(at) ? [(words) => words.absent(words.section, at, SECTIONS.join(", "), "–")] : [];
+    this.nowhere = at !== null && !SECTIONS.includes(at) ? [(words) => words.absent(words.section, at, SECTIONS.join(", "), "")] : [];
     this.refusals.clear();
     this.linkedStep = null;
     for (const [part, asked] of parts) {

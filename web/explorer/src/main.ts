@@ -65,7 +65,9 @@ function readersOf(exhibit: Exhibit): Readers {
 }
 
 /** What a link may say without saying which networks. */
-const OF_THE_PAGE = ["story", "at", "language", "theme"];
+const OF_THE_PAGE = ["story", "tour", "at", "language", "theme"];
+/** What a first visitor may bring along and still be shown around. */
+const OF_THE_VISITOR = ["language", "theme"];
 
 /** What a link asks for; where it names no network or text, networks that read the language of the page. */
 function askedExhibit(hash: string): Exhibit {
@@ -141,8 +143,9 @@ async function start(): Promise<void> {
   const opening = show(askedExhibit(hash), hash, SYSTEM);
   if (new URLSearchParams(hash.slice(1)).has("story")) bringUp(document.getElementById("story"));
   const shown = await opening;
-  // Whoever comes for the first time, and not by a link, is shown around.
-  if (!hash && !wasToured()) shown.visit(0, false);
+  // Whoever comes for the first time, and not by a link to a place, is shown around.
+  const plain = [...new URLSearchParams(hash.slice(1)).keys()].every((name) => OF_THE_VISITOR.includes(name));
+  if (plain && !wasToured()) shown.visit(0, false);
 }
 
 void start();

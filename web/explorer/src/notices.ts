@@ -50,10 +50,10 @@ function there(part: Part, exhibit: Exhibit, exhibits: Exhibit[], network: Netwo
   }
 }
 
-/** What is shown for a part of the view, as the address writes it; nothing where it is not held. */
+/** What is shown for a part of the view, as the address writes it; nothing where it is not there. */
 function shown(part: Part, view: View): string {
   if (part === "all") return view.all ? "1" : "0";
-  return view[part] === null || view[part] === "" ? "–" : String(view[part]);
+  return String(view[part] ?? "");
 }
 
 /** A notice for `part` where another value is shown than was asked for. */

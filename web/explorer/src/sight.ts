@@ -1,7 +1,7 @@
 /** What a link or a stop of the tour asks for is brought into sight. */
 
 /** Sections that a link may open the page at, by the first parts of the ids of their titles. */
-export const SECTIONS = ["story", "input", "cell", "prediction", "change", "ledger", "maps", "similar", "second", "comparison", "train"];
+export const SECTIONS = ["story", "input", "cell", "prediction", "change", "ledger", "maps", "similar", "second", "comparison", "reach", "train"];
 
 /** Put an element at the top of the window, below what sticks there; a frame around the page stays where it is. */
 export function bringUp(element: Element | null): void {

@@ -11,7 +11,7 @@ export type StopName = "reads" | "counts" | "forgets" | "adds" | "held" | "shut"
 export interface Stop {
   name: StopName;
   /** The section, by the first part of its title's id. */
-  section: "input" | "cell" | "ledger" | "prediction" | "comparison";
+  section: "input" | "cell" | "ledger" | "prediction" | "change" | "reach";
   /** What the page shows there. */
   view: Partial<View>;
   /** Parts of the view that all of its text is about: where the page shows others, the text is not so. */
@@ -35,8 +35,8 @@ export function stopsOf(exhibit: Exhibit): Stop[] {
   const begins = exhibit.kind === "series" ? exhibit.history : 0;
   const stops: (Stop | null)[] = [
     ...(exhibit.kind === "series" ? windowStops(begins, network) : textStops(exhibit)),
-    gated ? { name: "shut", section: "prediction", view: { ...FREE, network, gate, value: 0, all: true, span: begins ? "range" : "all", first: begins, last: begins, ...(begins ? { step: begins } : {}) }, about: ["network", "edits"], here: ["value"] } : null,
-    exhibit.kind === "series" || exhibit.networks.length > 1 ? { name: "reach", section: "comparison", view: FREE, about: UNCHANGED, here: [] } : null,
+    gated ? { name: "shut", section: exhibit.kind === "text" ? "change" : "prediction", view: { ...FREE, network, gate, value: 0, all: true, span: begins ? "range" : "all", first: begins, last: begins, ...(begins ? { step: begins } : {}) }, about: ["network", "edits"], here: ["value"] } : null,
+    exhibit.kind === "series" || exhibit.networks.length > 1 ? { name: "reach", section: "reach", view: FREE, about: UNCHANGED, here: [] } : null,
     { name: "yours", section: "input", view: FREE, about: [], here: [] },
   ];
   return stops.filter((stop) => stop !== null).filter((stop) => gated || stop.name !== "adds");
