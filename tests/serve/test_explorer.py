@@ -316,7 +316,7 @@ def test_a_link_says_what_there_is_not(
         "Unit: there is no “200”. Possible: 0 – 79. The page shows: 79.",
         "Step: there is no “99”. Possible: 0 – 4. The page shows: 4.",
         "Gate: there is no “door”. Possible: input_gate, forget_gate, output_gate.",
-        "Value of the gate: there is no “2”. Possible: 0 – 1. The page shows: –.",
+        "Value of the gate: there is no “2”. Possible: 0 – 1.",
         "when: there is no “never”. Possible: all, on, range. The page shows: all.",
         "Guided tour, stop: there is no “12”. Possible: 0 – 7. The page shows: 7.",
         "Colours: there is no “blue”. Possible: light, dark.",
