@@ -171,7 +171,7 @@ export const CHINESE: Words = {
   sameTexts: "两段文本相同。请改动第二段中的一个词。",
   parted: (step, first, second) => `两段文本从第 ${step} 步开始不同：第一段是 ${first}，第二段是 ${second}。${step ? "在此之前，网络对两者的计算完全相同。" : ""}`,
   twoScores: (first, second) =>
-    `第一段文本每字符需要 ${two(first)} 比特，第二段 ${two(second)} 比特：${two(first) === two(second) ? "一样多" : `${second > first ? "多" : "少"} ${two(Math.abs(second - first))} 比特`}。`,
+    `第一段文本每字符需要 ${two(first)} 比特，第二段 ${two(second)} 比特：${two(first) === two(second) ? "一样多" : `${second > first ? "多" : "少"} ${two(Math.abs(Number(two(second)) - Number(two(first))))} 比特`}。`,
   twoScoresAfter: (first, second) => `只计从那一步起的字符，分别为 ${two(first)} 和 ${two(second)} 比特。`,
   unknownInSecond: (count) => `第二段文本有 ${count} 个字符网络不认识。`,
   editsTitle: "改过的数字",
@@ -222,11 +222,11 @@ export const CHINESE: Words = {
   shrinks: (networks) =>
     [
       networks.some(({ cell }) => cell === "rnn") && "普通 RNN 会忘，是因为它没有门：每一步的整个状态都要经过权重和 tanh 一类的函数重新计算。它的梯度每往回退一步就乘以一个矩阵，在大多数网络里很快就缩小到接近零。",
-      networks.some(({ kept }) => kept !== null) && `沿着有门的记忆，梯度每一步只乘以负责保留的门：只要这个门接近 1，梯度就几乎不缩小。在这里，这个门对所有神经元和所有步的平均值是：${networks.filter(({ kept }) => kept !== null).map(({ name, kept }) => `${name} ${two(kept!)}`).join("，")}。`,
+      networks.some(({ kept }) => kept !== null) && `沿着有门的记忆，梯度每一步只乘以负责保留的门：只要这个门接近 1，梯度就几乎不缩小。在这里，保留得最多的那个神经元，这个门的平均值是：${networks.filter(({ kept }) => kept !== null).map(({ name, kept }) => `${name} ${two(kept!)}`).join("，")}。梯度经过权重的那一部分，像普通 RNN 一样缩小。`,
     ].filter(Boolean).join("\n"),
   facts: (units, score, reach, whole) => `${units} 个神经元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}${reach === null ? "" : "；"}${reach === null ? "" : whole && !reach ? "文本太短，看不出梯度能传多远" : !reach ? "预测只依赖当前的字符" : `梯度${whole ? "至少" : ""}能传回 ${reach} 步之前`}。`,
   reach: "梯度能传多远",
-  reachHint: "梯度表示某一时刻的预测对若干步之前的字符依赖有多强，以最大值为 1。低于 1 %（粗线）时，过去几乎不起作用；低于百万分之一的不画。",
+  reachHint: "梯度表示某一时刻的预测对若干步之前的字符依赖有多强，以最大值为 1。一个网络能回看多远，指曲线还不低于 1 %（粗线）的最远一步；更早的过去几乎不起作用。低于百万分之一的不画。",
   distance: "相隔的步数",
   other: "其他",
   train: "在这里训练三个网络",

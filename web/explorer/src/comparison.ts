@@ -13,7 +13,7 @@ import type { Words } from "./words";
 const LEGEND_WIDTH = 120;
 const LETTER_WIDTH = 14;
 const [WIDTH, ROW] = [640, 22];
-const BOX = { left: 54, right: 630, top: 12, bottom: 196 };
+const BOX = { left: 54, right: 630, top: 12, bottom: 170 };
 
 interface Column {
   network: Network;
@@ -30,11 +30,14 @@ function farthest(reading: Reading): [number | null, boolean] {
   return [reach, reach + 1 >= reading.gradient.steps];
 }
 
-/** The mean of the gate that decides what is kept, over steps and units; null without such a gate. */
+/** Of the unit that keeps most, the mean over steps of the gate that decides; null without such a gate. */
 function kept(network: Network, reading: Reading | undefined): number | null {
   const gate = keeping(network);
-  const numbers = gate ? reading?.arrays[gate]?.numbers : undefined;
-  return numbers ? numbers.reduce((whole, number) => whole + number, 0) / numbers.length : null;
+  const matrix = gate ? reading?.arrays[gate] : undefined;
+  if (!matrix) return null;
+  const totals = new Float64Array(matrix.width);
+  matrix.numbers.forEach((number, place) => (totals[place % matrix.width] += number / matrix.steps));
+  return Math.max(...totals);
 }
 
 export class Comparison {

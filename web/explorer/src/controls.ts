@@ -103,7 +103,10 @@ export class Controls {
     this.on("back", "click", () => go({ step: now().step - 1 }));
     this.on("forward", "click", () => go({ step: now().step + 1 }));
     this.on("play", "click", this.toggle);
-    this.on("release", "click", () => go({ value: null }));
+    this.on("release", "click", () => {
+      go({ value: null });
+      find<HTMLInputElement>("value").focus(); // the button can no longer be pressed
+    });
     this.on("language", "click", () => go({ language: now().language === "en" ? "zh" : "en" }));
     this.on("theme", "click", () => go({ theme: now().theme === "dark" ? "light" : "dark" }));
     for (const { name } of this.exhibit.networks) {

@@ -183,7 +183,7 @@ export const ENGLISH = {
   sameTexts: "Both texts are the same. Change a word of the second.",
   parted: (step: number, first: string, second: string): string => `The texts differ from step ${step} on: ${first} in the first, ${second} in the second.${step ? " Before this step the network computes the same for both." : ""}`,
   twoScores: (first: number, second: number): string =>
-    `The first text needs ${two(first)} bits a character, the second ${two(second)}: ${two(first) === two(second) ? "the same" : `${two(Math.abs(second - first))} ${second > first ? "more" : "less"}`}.`,
+    `The first text needs ${two(first)} bits a character, the second ${two(second)}: ${two(first) === two(second) ? "the same" : `${two(Math.abs(Number(two(second)) - Number(two(first))))} ${second > first ? "more" : "less"}`}.`,
   twoScoresAfter: (first: number, second: number): string => `For the characters from that step on: ${two(first)} and ${two(second)}.`,
   unknownInSecond: (count: number): string => `${some(count, "character")} of the second text ${count === 1 ? "is" : "are"} unknown to the network.`,
   editsTitle: "Changed numbers",
@@ -233,11 +233,11 @@ export const ENGLISH = {
       cells.includes("gru") && "A GRU has one gate, z, for keeping and for writing, and one state, h, which is both memory and output. Its other gate, r, says how much of this state the candidate reads.",
       cells.includes("lstm") && "An LSTM has one gate for keeping, f, and another for writing, i; and it has two states, the memory c and the output h, with a third gate, o, between them.",
     ].filter(Boolean).join("\n"),
-  /** Why a gradient shrinks; of each network the mean of the gate that decides what is kept, where it has one. */
+  /** Why a gradient shrinks; of each network the mean of the gate that decides what is kept, in the unit where it is largest, if it has one. */
   shrinks: (networks: { cell: string; name: string; kept: number | null }[]): string =>
     [
       networks.some(({ cell }) => cell === "rnn") && "A plain RNN forgets because it has no gate: at every step its whole state is computed anew, through weights and a function such as tanh. Its gradient is multiplied by a matrix at each step back, and in most networks it soon shrinks to almost nothing.",
-      networks.some(({ kept }) => kept !== null) && `Along a memory with gates the gradient is multiplied at each step only by the gate that decides what is kept: while this gate stays near 1, the gradient hardly shrinks. Here this gate is ${listed(networks.filter(({ kept }) => kept !== null).map(({ name, kept }) => `${two(kept!)} in the ${name}`))}, on average over all units and steps.`,
+      networks.some(({ kept }) => kept !== null) && `Along a memory with gates the gradient is multiplied at each step only by the gate that decides what is kept: while this gate stays near 1, the gradient hardly shrinks. Here, in the unit that keeps most, this gate is on average ${listed(networks.filter(({ kept }) => kept !== null).map(({ name, kept }) => `${two(kept!)} in the ${name}`))}. The part of the gradient that goes through the weights shrinks as in a plain RNN.`,
     ].filter(Boolean).join("\n"),
   facts: (units: number, score: number | null, reach: number | null, whole: boolean, _weightless: boolean): string =>
     `${units} units${score === null ? "" : `, ${two(score)} bits a character here`}${reach === null ? "" : "; "}${reach === null ? "" : whole && !reach ? "the text is too short to tell how far its gradient reaches back" : !reach ? "its prediction depends only on the character at the step itself" : `its gradient reaches back ${whole ? "at least " : ""}${some(reach, "step")}`}.`,
@@ -246,7 +246,7 @@ export const ENGLISH = {
       ? "There is no curve: the prediction does not depend on anything that the network reads here."
       : "There is no curve: the prediction of a step depends on no step before it here. Choose a longer text, or another network.",
   reach: "How far the gradient reaches",
-  reachHint: "The gradient says how strongly the prediction at one moment depends on the character a given number of steps before. It is drawn as a share of its largest value. Below 1 % (the thick line) the past has hardly any effect; values below a millionth are not drawn.",
+  reachHint: "The gradient says how strongly the prediction at one moment depends on the character a given number of steps before. It is drawn as a share of its largest value. The reach of a network is the largest number of steps at which its curve is still at 1 % (the thick line) or above: farther back, the past has hardly any effect. Values below a millionth are not drawn.",
   distance: "distance in steps",
   other: "other",
   train: "Train three networks here",

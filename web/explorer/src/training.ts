@@ -214,7 +214,7 @@ export class Training {
     const { target } = asked.at(-1)!;
     if (!learner.classes) return [signOf(this.problem, outputs[0]), signOf(this.problem, target)];
     const best = outputs.indexOf(Math.max(...outputs));
-    return [`${signOf(this.problem, best)} ${Math.round(100 * Math.exp(logShare(outputs, best)))} %`, signOf(this.problem, target)];
+    return [`${signOf(this.problem, best)} (${Math.round(100 * Math.exp(logShare(outputs, best)))} %)`, signOf(this.problem, target)];
   }
 
   private plot(id: string, curves: Curves): void {
